@@ -1,0 +1,259 @@
+//! The wiring of `fairlead run`: which tasks start, and in which order they stop.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Namespace},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config,
+    runtime::{reflector, watcher},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tracing::{info, warn};
+
+use crate::{
+    aws::{
+        account::{Account, Reachability},
+        clients::Clients,
+    },
+    crd::CONNECTION_LABEL,
+    engine::{
+        controller::{AnyController, Context},
+        objects::{ObjectKey, bounded},
+        publish::Connections,
+        watch,
+    },
+    kinds::KINDS,
+    queue::{
+        dispatcher::Queue,
+        scheduler::{Next, Priority, Ready},
+    },
+    settings::{CountInterval, Settings},
+    shard::Permits,
+    telemetry::health::{self, Component, Health},
+};
+
+/// How long the first reconciles wait for the account, so that a start does not look like an outage.
+const ACCOUNT_WITHIN: Duration = Duration::from_secs(5);
+/// How long running reconciles may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the operator could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// No way to the API server.
+    #[error("no way to the Kubernetes API server: {0}")]
+    Kubernetes(String),
+    /// A CRD is missing.
+    #[error("the CRD {0} is not installed; kubectl apply -f deploy/crds brings it")]
+    MissingCrd(String),
+    /// No AWS credentials.
+    #[error("no AWS credentials: {0}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role")]
+    Credentials(String),
+    /// The health endpoint can't be served.
+    #[error("{0}")]
+    Health(String),
+    /// A signal handler can't be installed.
+    #[error("signals: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`AppError`], where it can't start.
+pub async fn run(settings: Settings) -> Result<(), AppError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let client = connect().await?;
+    let cluster = cluster_id(&client, &settings).await?;
+    check_crds(&client).await?;
+    let reachability = Reachability::default();
+    let clients = Clients::from_env(settings.region.clone(), reachability.clone()).await;
+    clients.check_credentials().await.map_err(AppError::Credentials)?;
+    let account = Account::new(&clients);
+
+    let health = Health::default();
+    let mut tasks = JoinSet::new();
+    let listener = health::bind(settings.health_addr).await.map_err(AppError::Health)?;
+    let endpoint = health.clone();
+    tasks.spawn(async move {
+        if let Err(error) = endpoint.serve(listener).await {
+            warn!(%error, "the health endpoint ended");
+        }
+    });
+    tasks.spawn(account.clone().watch(reachability, health.component("aws")));
+
+    let namespaces = namespaces(&settings);
+    let queue: Queue<ObjectKey> = Queue::new(settings.concurrency.into());
+    let (connections, maps) = connections(&client, &namespaces, &health);
+    let context = Arc::new(Context {
+        client,
+        clients,
+        account: account.clone(),
+        permits: Permits,
+        instance: settings.identity.clone(),
+        settings: adjusted(settings),
+        cluster,
+        queue: queue.clone(),
+        connections,
+    });
+    let controllers: Vec<_> = KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect();
+    for (map_watch, component) in maps {
+        tasks.spawn(follow_maps(context.clone(), map_watch, component));
+    }
+    for (kind, controller) in &controllers {
+        for namespace in &namespaces {
+            let place = namespace.as_deref().map_or_else(String::new, |namespace| format!(" in {namespace}"));
+            let component = health.component(format!("watch of {kind}{place}"));
+            tasks.spawn(controller.clone().watch(namespace.clone(), component));
+        }
+    }
+    let stop = async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        info!("stopping: what runs is finished first");
+    };
+    dispatch(&queue, &controllers, &health, account, stop, &mut tasks).await;
+    info!("stopped");
+    Ok(())
+}
+
+/// Runs what is due until `stop`, after every cache has been filled.
+async fn dispatch(
+    queue: &Queue<ObjectKey>,
+    controllers: &[(&'static str, Arc<dyn AnyController>)],
+    health: &Health,
+    account: Account,
+    stop: impl Future<Output = ()>,
+    tasks: &mut JoinSet<()>,
+) {
+    tokio::pin!(stop);
+    tokio::select! {
+        () = caches_filled(health) => {}
+        () = &mut stop => return,
+    }
+    if tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await.is_err() {
+        // The objects say so; as soon as AWS answers they are all looked at again.
+        let controllers: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
+        tasks.spawn(async move {
+            account.known().await;
+            controllers.iter().for_each(|controller| controller.requeue_all(Priority::Progress));
+        });
+    }
+    info!("reconciling");
+    let work = |ready: Ready<ObjectKey>| {
+        let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());
+        async move {
+            match controller {
+                Some(controller) => controller.reconcile(ready).await,
+                None => Next::Wait,
+            }
+        }
+    };
+    let stopping = async {
+        stop.await;
+        tokio::spawn(async {
+            tokio::time::sleep(DRAIN).await;
+            warn!("what still runs after {} s is cut off; the next start goes on with it", DRAIN.as_secs());
+            std::process::exit(0);
+        });
+    };
+    queue.run(work, stopping).await;
+}
+
+async fn caches_filled(health: &Health) {
+    while health.problems().iter().any(|problem| problem.starts_with("watch of ")) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn connect() -> Result<Client, AppError> {
+    let mut config = Config::infer().await.map_err(|error| {
+        AppError::Kubernetes(format!("{error}; set KUBECONFIG, or run in a pod with a ServiceAccount"))
+    })?;
+    // The queue retries, with fairness and backoff; a client that does so too would hide it.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| AppError::Kubernetes(error.to_string()))
+}
+
+async fn cluster_id(client: &Client, settings: &Settings) -> Result<String, AppError> {
+    if let Some(id) = &settings.cluster_id {
+        return Ok(id.clone());
+    }
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let system = bounded(namespaces.get("kube-system")).await;
+    let system = system.map_err(|error| AppError::Kubernetes(format!("reading the namespace kube-system: {error}")))?;
+    Ok(system.metadata.uid.unwrap_or_default())
+}
+
+async fn check_crds(client: &Client) -> Result<(), AppError> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for kind in KINDS {
+        let name = (kind.crd)().metadata.name.unwrap_or_default();
+        match bounded(api.get_opt(&name)).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(AppError::MissingCrd(name)),
+            Err(error) => return Err(AppError::Kubernetes(format!("reading the CRD {name}: {error}"))),
+        }
+    }
+    Ok(())
+}
+
+/// The namespaces to watch; `None` stands for all of them.
+fn namespaces(settings: &Settings) -> Vec<Option<String>> {
+    match settings.watch_namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    }
+}
+
+/// A frequency that the user set holds for message counts too, unless they have their own.
+fn adjusted(settings: Settings) -> Settings {
+    let set = |name: &str| std::env::var_os(name).is_some();
+    if set("RECONCILE_FREQUENCY_SECONDS") && !set("FAIRLEAD_COUNT_INTERVAL") {
+        return Settings { count_interval: CountInterval::Every(settings.poll_interval()), ..settings };
+    }
+    settings
+}
+
+type MapWatch = (reflector::store::Writer<ConfigMap>, Api<ConfigMap>);
+
+/// The published ConfigMaps, and the watches that fill them.
+fn connections(
+    client: &Client,
+    namespaces: &[Option<String>],
+    health: &Health,
+) -> (Connections, Vec<(MapWatch, Component)>) {
+    let (mut stores, mut watches) = (Vec::new(), Vec::new());
+    for namespace in namespaces {
+        let writer = reflector::store::Writer::default();
+        stores.push((namespace.clone(), writer.as_reader()));
+        let (api, place) = match namespace {
+            Some(namespace) => (Api::namespaced(client.clone(), namespace), format!(" in {namespace}")),
+            None => (Api::all(client.clone()), String::new()),
+        };
+        watches.push(((writer, api), health.component(format!("watch of ConfigMap{place}"))));
+    }
+    (Connections::new(client.clone(), stores), watches)
+}
+
+/// Follows the published ConfigMaps; one that somebody has changed brings its object.
+async fn follow_maps(context: Arc<Context>, (mut writer, api): MapWatch, health: Component) {
+    let config = watcher::Config::default().labels(CONNECTION_LABEL);
+    let apply = |event: watcher::Event<ConfigMap>| {
+        writer.apply_watcher_event(&event);
+        let disturbed = match &event {
+            watcher::Event::Apply(map) => context.connections.disturbed(map, false),
+            watcher::Event::Delete(map) => context.connections.disturbed(map, true),
+            watcher::Event::InitApply(_) | watcher::Event::Init | watcher::Event::InitDone => None,
+        };
+        if let Some(key) = disturbed {
+            context.queue.add(key, Priority::Progress, std::time::Instant::now());
+        }
+    };
+    watch::follow(api, config, health, "ConfigMap", |error| error.to_string(), apply).await;
+}

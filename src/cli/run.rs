@@ -1,0 +1,20 @@
+//! `fairlead run`.
+
+use tracing::warn;
+
+use super::{Failure, start_logs, unknown_variables};
+use crate::{app, settings::Settings};
+
+#[derive(clap::Args, Debug)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+pub(super) fn main(Args { settings }: Args) -> Result<(), Failure> {
+    start_logs(settings.log_format)?;
+    unknown_variables().iter().for_each(|line| warn!("{line}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Runtime(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(app::run(settings)).map_err(|error| Failure::Runtime(error.to_string()))
+}

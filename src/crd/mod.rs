@@ -1,0 +1,27 @@
+//! What every kind's API has in common: the shared parts of spec and status, the names of
+//! annotations and finalizer, and the finishing touches of the generated CRDs.
+//!
+//! - [`spec`]: the fields that every kind's spec begins with
+//! - [`status`]: the fields that every kind's status begins with, and its conditions
+//! - [`generate`]: a derived CRD made complete (rules, columns' defaults, annotations), as YAML
+
+pub mod generate;
+pub mod spec;
+pub mod status;
+
+/// The API group of all kinds.
+pub const GROUP: &str = "aws.fairlead.dev";
+/// The API version of all kinds.
+pub const VERSION: &str = "v1alpha1";
+/// The finalizer that Fairlead puts on an object before it creates anything in AWS for it.
+pub const FINALIZER: &str = "aws.fairlead.dev/finalizer";
+/// Annotation: `"true"` pauses an object, a deletion included.
+pub const PAUSED: &str = "aws.fairlead.dev/paused";
+/// Annotation: a changed value asks for a reconcile now, as a changed spec would.
+pub const RECONCILE_AT: &str = "aws.fairlead.dev/reconcile-at";
+/// Annotation: the identity of the object's resource, as JSON. Fairlead's own.
+pub const IDENTITY: &str = "aws.fairlead.dev/identity";
+/// Annotation on a published ConfigMap: `Kind/name` of the object that it belongs to.
+pub const CONNECTION_OF: &str = "aws.fairlead.dev/connection-of";
+/// Label on a published ConfigMap, so that one narrow watch sees all of them.
+pub const CONNECTION_LABEL: &str = "aws.fairlead.dev/connection";

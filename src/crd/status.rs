@@ -1,0 +1,66 @@
+//! The fields that every kind's status begins with. Kinds flatten [`CommonStatus`] into their own.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The part of a status that is the same for every kind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CommonStatus {
+    /// The generation of the spec that this status speaks of; -1 before the first reconcile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// What the object's resource is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<ResourceIdentity>,
+
+    /// The fields of the spec that Fairlead has set in AWS, and therefore resets to AWS's default
+    /// when they leave the spec. Tags appear as `tags.<key>`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub managed: Vec<String>,
+
+    /// `Ready`, `Synced`, `Reconciling` and `Stalled`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<ConditionSchema>", extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A resource, as its status shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceIdentity {
+    /// The 12-digit AWS account.
+    #[serde(rename = "accountID")]
+    pub account_id: String,
+    /// The AWS region.
+    pub region: String,
+    /// The name in AWS.
+    pub name: String,
+    /// The Amazon resource name.
+    pub arn: String,
+    /// Whether the resource was there before this object.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+}
+
+/// The schema of a standard Kubernetes condition.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "a schema only; the descriptions are Kubernetes' own")]
+struct ConditionSchema {
+    #[expect(dead_code, reason = "a schema only")]
+    r#type: String,
+    #[expect(dead_code, reason = "a schema only")]
+    status: String,
+    #[expect(dead_code, reason = "a schema only")]
+    reason: String,
+    #[expect(dead_code, reason = "a schema only")]
+    message: String,
+    #[expect(dead_code, reason = "a schema only")]
+    observed_generation: Option<i64>,
+    #[expect(dead_code, reason = "a schema only")]
+    #[schemars(extend("format" = "date-time"))]
+    last_transition_time: String,
+}

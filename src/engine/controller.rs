@@ -1,0 +1,280 @@
+//! The watches of a kind, and which event asks for a reconcile.
+//!
+//! Every replica keeps every object. An event asks for a reconcile only if it changes what
+//! [`Fingerprint`] holds: our own status writes, and others' metadata, do not.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+    core::GroupVersionKind,
+    runtime::{
+        reflector::{ObjectRef, Store, store},
+        watcher,
+    },
+};
+
+use super::{
+    kind::{Kind, Referent},
+    memory::{Memory, TAGS_EVERY},
+    objects::{Fingerprint, Object, ObjectKey, Writer},
+    publish::Connections,
+    reconcile::Run,
+    status::is_true,
+    watch,
+};
+use crate::{
+    aws::{account::Account, clients::Clients},
+    crd::{GROUP, VERSION},
+    queue::{
+        dispatcher::Queue,
+        scheduler::{Next, Priority, Ready},
+    },
+    settings::Settings,
+    shard::Permits,
+    telemetry::health::Component,
+};
+
+/// A future that is boxed, so that controllers of different kinds have one type.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What all controllers share.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// AWS.
+    pub clients: Clients,
+    /// The account of the process's credentials.
+    pub account: Account,
+    /// What grants permits.
+    pub permits: Permits,
+    /// The settings.
+    pub settings: Settings,
+    /// The cluster's id, for owner tags.
+    pub cluster: String,
+    /// This process's name, for events.
+    pub instance: String,
+    /// The work queue.
+    pub queue: Queue<ObjectKey>,
+    /// The published ConfigMaps.
+    pub connections: Connections,
+}
+
+/// A controller, whatever its kind.
+pub trait AnyController: Send + Sync {
+    /// Runs one reconcile.
+    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>) -> BoxFuture<Next>;
+    /// Watches the objects of one namespace, or of all, for ever.
+    fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
+    /// Asks for a reconcile of every object.
+    fn requeue_all(&self, priority: Priority);
+}
+
+/// The controller of a kind.
+pub struct Controller<K: Kind> {
+    /// What all controllers share.
+    pub context: Arc<Context>,
+    /// Writes objects of this kind.
+    pub writer: Writer,
+    resource: ApiResource,
+    stores: Mutex<HashMap<Option<String>, Store<DynamicObject>>>,
+    known: Mutex<HashMap<ObjectKey, Known>>,
+    memories: Mutex<HashMap<ObjectKey, Memory<K::Handle>>>,
+    referrers: Mutex<HashMap<ObjectKey, BTreeSet<ObjectKey>>>,
+}
+
+/// An object as its last event, or our own last write, left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    fingerprint: Fingerprint,
+    referent: Referable,
+}
+
+/// What others that refer to an object look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Referable {
+    ready: bool,
+    arn: Option<String>,
+}
+
+impl<K: Kind> Controller<K> {
+    /// A controller that watches nothing yet.
+    pub fn new(context: Arc<Context>) -> Self {
+        let resource = resource::<K>();
+        Self {
+            writer: Writer::new(context.client.clone(), resource.clone()),
+            context,
+            resource,
+            stores: Mutex::default(),
+            known: Mutex::default(),
+            memories: Mutex::default(),
+            referrers: Mutex::default(),
+        }
+    }
+
+    /// An object of this kind by name, if there is one.
+    pub fn object(&self, key: &ObjectKey) -> Option<Object> {
+        let stores = lock(&self.stores);
+        let store = stores.get(&Some(key.namespace.clone())).or_else(|| stores.get(&None))?;
+        let reference = ObjectRef::new_with(&key.name, self.resource.clone()).within(&key.namespace);
+        store.get(&reference).map(|object| Object((*object).clone()))
+    }
+
+    /// What another object sees of `key`; `referrer` is asked to reconcile when that changes.
+    pub fn referent(&self, key: &ObjectKey, referrer: &ObjectKey) -> Option<Referent> {
+        lock(&self.referrers).entry(key.clone()).or_default().insert(referrer.clone());
+        let object = self.object(key)?;
+        let Referable { ready, arn } = referable(&object);
+        Some(Referent { ready, arn, spec: object.raw_spec() })
+    }
+
+    /// Says that our own write is about to leave the object like this, so that its event asks for
+    /// nothing.
+    pub fn expect(&self, key: &ObjectKey, fingerprint: Fingerprint) {
+        if let Some(known) = lock(&self.known).get_mut(key) {
+            known.fingerprint = fingerprint;
+        }
+    }
+
+    fn applied(&self, object: &Object, priority: Priority) {
+        let key = key_of::<K>(object);
+        let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
+        let before = lock(&self.known).insert(key.clone(), now.clone());
+        if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
+            let priority = if before.is_some() { Priority::Change } else { priority };
+            self.context.queue.add(key.clone(), priority, Instant::now());
+        }
+        if before.map(|before| before.referent) != Some(now.referent) {
+            self.wake_referrers(&key);
+        }
+    }
+
+    fn deleted(&self, key: &ObjectKey) {
+        lock(&self.known).remove(key);
+        lock(&self.memories).remove(key);
+        self.context.queue.remove(key);
+        self.context.connections.forget(key);
+        self.wake_referrers(key);
+        lock(&self.referrers).retain(|_, referrers| {
+            referrers.remove(key);
+            !referrers.is_empty()
+        });
+    }
+
+    fn wake_referrers(&self, key: &ObjectKey) {
+        let referrers = lock(&self.referrers).get(key).cloned().unwrap_or_default();
+        for referrer in referrers {
+            self.context.queue.add(referrer, Priority::Progress, Instant::now());
+        }
+    }
+
+    /// After a list: what it has is applied, and what it no longer has is gone.
+    fn listed(&self, namespace: Option<&str>, store: &Store<DynamicObject>) {
+        let objects: Vec<_> = store.state().into_iter().map(|object| Object((*object).clone())).collect();
+        let present: BTreeSet<_> = objects.iter().map(key_of::<K>).collect();
+        let gone: Vec<_> = lock(&self.known)
+            .keys()
+            .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace) && !present.contains(*key))
+            .cloned()
+            .collect();
+        gone.iter().for_each(|key| self.deleted(key));
+        objects.iter().for_each(|object| self.applied(object, Priority::Startup));
+    }
+
+    async fn run(&self, ready: Ready<ObjectKey>) -> Next {
+        let Some(object) = self.object(&ready.key) else { return Next::Wait };
+        let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
+        let memory = memory.unwrap_or_else(|| {
+            let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
+            Memory::new(object.uid().into(), phase)
+        });
+        let (next, memory) = if memory.is_ahead_of(object.version()) {
+            // The store has not yet seen what we wrote: to decide now would be to decide on the past.
+            (Next::After(Duration::from_millis(100), Priority::Progress), memory)
+        } else {
+            Run::new(self, object, memory, ready.clone()).finish().await
+        };
+        if lock(&self.known).contains_key(&ready.key) {
+            lock(&self.memories).insert(ready.key, memory);
+        }
+        next
+    }
+
+    async fn follow(&self, namespace: Option<String>, health: Component) {
+        let api: Api<DynamicObject> = match &namespace {
+            Some(namespace) => Api::namespaced_with(self.context.client.clone(), namespace, &self.resource),
+            None => Api::all_with(self.context.client.clone(), &self.resource),
+        };
+        let mut writer = store::Writer::new(self.resource.clone());
+        let reader = writer.as_reader();
+        lock(&self.stores).insert(namespace.clone(), reader.clone());
+        let apply = |mut event: watcher::Event<DynamicObject>| {
+            if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = &mut event {
+                object.metadata.managed_fields = None;
+            }
+            writer.apply_watcher_event(&event);
+            match event {
+                watcher::Event::Apply(object) => self.applied(&Object(object), Priority::Change),
+                watcher::Event::Delete(object) => self.deleted(&key_of::<K>(&Object(object))),
+                watcher::Event::InitDone => self.listed(namespace.as_deref(), &reader),
+                watcher::Event::Init | watcher::Event::InitApply(_) => {}
+            }
+        };
+        watch::follow(api, watcher::Config::default(), health, K::KIND, explain::<K>, apply).await;
+    }
+}
+
+impl<K: Kind> AnyController for Controller<K> {
+    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>) -> BoxFuture<Next> {
+        Box::pin(async move { self.run(ready).await })
+    }
+
+    fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
+        Box::pin(async move { self.follow(namespace, health).await })
+    }
+
+    fn requeue_all(&self, priority: Priority) {
+        let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
+        for key in keys {
+            self.context.queue.add(key, priority, Instant::now());
+        }
+    }
+}
+
+/// The API resource of a kind.
+pub fn resource<K: Kind>() -> ApiResource {
+    let plural = K::crd().spec.names.plural;
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, K::KIND), &plural)
+}
+
+fn key_of<K: Kind>(object: &Object) -> ObjectKey {
+    ObjectKey { kind: K::KIND, namespace: object.namespace().into(), name: object.name().into() }
+}
+
+fn referable(object: &Object) -> Referable {
+    let status = object.status();
+    let arn = status.get("identity").and_then(|identity| identity.get("arn")?.as_str()).map(str::to_owned);
+    Referable { ready: is_true(&status, "Ready") && !object.is_deleting(), arn }
+}
+
+fn explain<K: Kind>(error: &watcher::Error) -> String {
+    let missing = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 404);
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) if missing(error) => {
+            let crd = K::crd().metadata.name.unwrap_or_default();
+            format!("the CRD {crd} is not installed; kubectl apply -f deploy/crds brings it")
+        }
+        error => error.to_string(),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

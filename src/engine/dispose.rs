@@ -1,0 +1,130 @@
+//! The steps of a deletion. They need neither a valid spec nor a status, and let the object go only
+//! when its resource is gone or retained.
+
+use jiff::Timestamp;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Api;
+
+use super::{
+    events::Happening,
+    faults::Fault,
+    identity,
+    kind::Kind,
+    lifecycle::{Disposal, disposal},
+    objects::bounded,
+    reconcile::Run,
+    status::Verdict,
+};
+use crate::aws::{
+    call::Regional,
+    errors::ErrorClass,
+    identity::Identity,
+    tags::{self, Ownership, TagChanges, Tags},
+};
+
+impl<K: Kind> Run<'_, K> {
+    /// Deletes or retains the resource, then lets the object go.
+    pub(super) async fn dispose(&mut self) -> Result<Option<Verdict>, Fault> {
+        let Some(identity) = self.identity_to_dispose()? else {
+            return self.release("Released", "nothing was ever created for this object").await;
+        };
+        let account = self.account()?;
+        if identity.account_id != account {
+            return Err(Fault::Refused {
+                reason: "AccountMismatch",
+                message: format!(
+                    "the resource is in the AWS account {}, but the operator's credentials are of {account}: give it \
+                     those of the first, or remove the finalizer to leave the resource behind",
+                    identity.account_id
+                ),
+            });
+        }
+        let aws = self.aws(&identity);
+        let gone = format!("the {} was gone already", K::NOUN);
+        let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else {
+            return self.release("Deleted", &gone).await;
+        };
+        let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else {
+            return self.release("Deleted", &gone).await;
+        };
+        let ownership = self.owner().of(&actual);
+        let crd_is_deleted = self.crd_is_deleted().await?;
+        match disposal(&ownership, self.object.deletion_policy(), identity.adopted, crd_is_deleted) {
+            Disposal::Delete => {
+                if ownership != Ownership::Ours {
+                    let restamp = TagChanges::between(&self.owner().tags(), &actual, &[]);
+                    K::retag(&aws, &self.permit, &handle, &restamp).await?;
+                }
+                K::delete(&aws, &self.permit, &handle).await?;
+                self.release("Deleted", &format!("deleted the {} {}", K::NOUN, identity.arn(K::SERVICE))).await
+            }
+            Disposal::Retain => {
+                K::retag(&aws, &self.permit, &handle, &self.retention(&actual)).await?;
+                let why = if crd_is_deleted { ", because the CRD itself is being deleted" } else { "" };
+                let note = format!("retained the {} {}{why}", K::NOUN, identity.arn(K::SERVICE));
+                self.release("Retained", &note).await
+            }
+            Disposal::Spare => {
+                let note = format!("left the {} {} alone: it is not this object's", K::NOUN, identity.arn(K::SERVICE));
+                self.release("Spared", &note).await
+            }
+        }
+    }
+
+    /// Lets the object go.
+    pub(super) async fn release(&mut self, reason: &str, note: &str) -> Result<Option<Verdict>, Fault> {
+        self.controller.writer.release(&self.permit, &self.object).await?;
+        self.happened.push(Happening::normal(reason, note));
+        self.tell(None).await;
+        Ok(None)
+    }
+
+    fn identity_to_dispose(&self) -> Result<Option<Identity>, Fault> {
+        if let Some(identity) = self.recorded_identity()? {
+            return Ok(Some(identity));
+        }
+        // Somebody has removed the annotation, and the status is lost: what it would be now.
+        let Ok(spec) = self.object.spec::<K>() else { return Ok(None) };
+        Ok(identity::fix::<K>(&spec, &self.source(&self.account()?)).ok())
+    }
+
+    async fn handle_to_dispose(
+        &self,
+        aws: &Regional<K::Client>,
+        identity: &Identity,
+    ) -> Result<Option<K::Handle>, Fault> {
+        match self.memory.handle.clone().or_else(|| K::handle(&self.object.status())) {
+            Some(handle) => Ok(Some(handle)),
+            None => Ok(K::find(aws, identity).await?),
+        }
+    }
+
+    async fn tags_to_dispose(&mut self, aws: &Regional<K::Client>, handle: &K::Handle) -> Result<Option<Tags>, Fault> {
+        if let Some(tags) = &self.memory.tags {
+            return Ok(Some(tags.clone()));
+        }
+        match K::tags(aws, handle).await {
+            Ok(tags) => {
+                self.memory.tags = Some(tags.clone());
+                Ok(Some(tags))
+            }
+            Err(error) if error.class == ErrorClass::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn retention(&self, actual: &Tags) -> TagChanges {
+        let mut kept = self.owner().tags();
+        kept.remove(tags::UID);
+        kept.insert(tags::RETAINED.into(), Timestamp::now().strftime("%FT%TZ").to_string());
+        TagChanges::between(&kept, actual, &[tags::UID])
+    }
+
+    /// Asked of the API server itself, not of a cache: an object whose CRD is going keeps its data.
+    async fn crd_is_deleted(&self) -> Result<bool, Fault> {
+        let name = K::crd().metadata.name.unwrap_or_default();
+        let api: Api<CustomResourceDefinition> = Api::all(self.controller.context.client.clone());
+        let crd = bounded(api.get_opt(&name)).await?;
+        Ok(crd.is_none_or(|crd| crd.metadata.deletion_timestamp.is_some()))
+    }
+}

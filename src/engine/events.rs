@@ -1,0 +1,106 @@
+//! Events: what happened to an object, told once. Their names follow from what they tell, so that
+//! telling it again after a crash makes no second one.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::{core::v1::ObjectReference, events::v1::Event},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+};
+use kube::{Api, Client, api::PostParams};
+use tracing::debug;
+
+use super::{
+    objects::{KubeError, Object, bounded},
+    status::{Stage, Verdict, is_true},
+};
+use crate::shard::Permit;
+
+/// The API server takes no longer notes.
+const NOTE_LIMIT: usize = 1_000;
+
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Happening {
+    /// Whether somebody should look at it.
+    pub warning: bool,
+    /// What, for machines.
+    pub reason: String,
+    /// What, for people.
+    pub note: String,
+}
+
+impl Happening {
+    /// Something good or neutral.
+    pub fn normal(reason: &str, note: impl Into<String>) -> Self {
+        Self { warning: false, reason: reason.into(), note: note.into() }
+    }
+
+    /// Something that somebody should look at.
+    pub fn warning(reason: &str, note: impl Into<String>) -> Self {
+        Self { warning: true, reason: reason.into(), note: note.into() }
+    }
+}
+
+/// What a verdict tells that the status before it did not. Where something has `happened` already,
+/// being in sync is no news. Pure.
+pub fn transition(before: &Object, verdict: &Verdict, happened: &[Happening]) -> Option<Happening> {
+    let status = before.status();
+    let told = super::status::conditions(&status).into_iter().any(|condition| {
+        ["Synced", "Stalled"].contains(&condition.type_.as_str()) && condition.reason == verdict.reason
+    });
+    let Verdict { stage, reason, message, .. } = verdict;
+    match stage {
+        _ if told => None,
+        Stage::Failing | Stage::Stalled | Stage::DeletionBlocked => Some(Happening::warning(reason, message)),
+        Stage::New | Stage::Drifted | Stage::Paused | Stage::Observed { same: false } => {
+            Some(Happening::normal(reason, message))
+        }
+        Stage::InSync | Stage::Observed { same: true } if happened.is_empty() && !is_true(&status, "Synced") => {
+            Some(Happening::normal(reason, "the resource is as the spec says"))
+        }
+        Stage::InSync | Stage::Observed { same: true } | Stage::Deleting => None,
+    }
+}
+
+/// Tells what happened to `object`. Best effort: a lost event is no reason to fail.
+pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, happening: &Happening) {
+    let types = object.0.types.clone().unwrap_or_default();
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(name(object, happening)),
+            namespace: Some(object.namespace().into()),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(Timestamp::now())),
+        type_: Some(if happening.warning { "Warning" } else { "Normal" }.into()),
+        reason: Some(happening.reason.clone()),
+        action: Some("Reconcile".into()),
+        note: Some(happening.note.chars().take(NOTE_LIMIT).collect()),
+        reporting_controller: Some("aws.fairlead.dev".into()),
+        reporting_instance: Some(instance.into()),
+        regarding: Some(ObjectReference {
+            api_version: Some(types.api_version),
+            kind: Some(types.kind),
+            namespace: Some(object.namespace().into()),
+            name: Some(object.name().into()),
+            uid: Some(object.uid().into()),
+            ..ObjectReference::default()
+        }),
+        ..Event::default()
+    };
+    let api: Api<Event> = Api::namespaced(client.clone(), object.namespace());
+    match bounded(api.create(&PostParams::default(), &event)).await {
+        Ok(_) | Err(KubeError::Exists) => {}
+        // In a namespace that is being deleted, for one.
+        Err(error) => debug!(%error, reason = happening.reason, "the event was not taken"),
+    }
+}
+
+fn name(object: &Object, happening: &Happening) -> String {
+    let mut hasher = DefaultHasher::new();
+    (object.uid(), object.version(), happening).hash(&mut hasher);
+    let name: String = object.name().chars().take(200).collect();
+    format!("{}.{:016x}", name.trim_end_matches(['.', '-']), hasher.finish())
+}

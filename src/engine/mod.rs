@@ -1,0 +1,29 @@
+//! The reconcile that every kind shares. A kind says what it wants and how it calls AWS
+//! ([`kind::Kind`]); all else is here.
+//!
+//! Deciding, without client, clock or random source:
+//! - [`lifecycle`]: what is to be done with an object, and whose its resource is
+//! - [`identity`]: what its resource is
+//! - [`status`]: the conditions and the status that follow from what was done
+//! - [`faults`]: what an error means for conditions and for the next attempt
+//! - [`memory`]: what a replica remembers of an object between two reconciles
+//!
+//! Doing:
+//! - [`controller`]: the watches of a kind, and which event asks for a reconcile
+//! - [`reconcile`]: the steps, in order; [`dispose`]: those of a deletion
+//! - [`watch`]: one watch, for ever
+//! - [`objects`]: reading and writing objects; [`publish`]: connection ConfigMaps; [`events`]
+
+pub mod controller;
+pub mod dispose;
+pub mod events;
+pub mod faults;
+pub mod identity;
+pub mod kind;
+pub mod lifecycle;
+pub mod memory;
+pub mod objects;
+pub mod publish;
+pub mod reconcile;
+pub mod status;
+pub mod watch;

@@ -1,0 +1,258 @@
+//! Reading and writing objects. They are kept as JSON: one that no longer fits its types must not
+//! keep the others from being read, nor itself from being deleted.
+
+use std::{collections::BTreeMap, future::Future, time::Duration};
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::kind::{Kind, NotYet};
+use crate::{
+    crd::{self, spec::DeletionPolicy, spec::Management},
+    shard::Permit,
+};
+
+/// The longest wait for an answer of the API server.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An object of a kind, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
+/// A call to the API server that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KubeError {
+    /// Somebody else wrote the object at the same time, or it is another one by now.
+    #[error("the object was changed by somebody else")]
+    Conflict,
+    /// The object is gone.
+    #[error("the object is gone")]
+    Gone,
+    /// Something of that name exists.
+    #[error("it exists already")]
+    Exists,
+    /// The API server did not answer in time; the effect is unknown.
+    #[error("the API server did not answer within {} s", TIMEOUT.as_secs())]
+    Timeout,
+    /// Anything else, a missing RBAC rule included.
+    #[error("the API server refuses: {0}")]
+    Other(String),
+}
+
+impl From<kube::Error> for KubeError {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => match (status.code, status.reason.as_str()) {
+                (409, "AlreadyExists") => Self::Exists,
+                (409, _) => Self::Conflict,
+                (404, _) => Self::Gone,
+                // A uid that differs is told as invalid, not as a conflict.
+                (422, _) if status.message.contains("uid") => Self::Conflict,
+                (code, _) => Self::Other(format!("{} ({code})", status.message)),
+            },
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+/// `call`, waited for so long and no longer.
+///
+/// # Errors
+/// The call's error, or [`KubeError::Timeout`].
+pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, KubeError> {
+    match tokio::time::timeout(TIMEOUT, call).await {
+        Ok(answer) => answer.map_err(KubeError::from),
+        Err(_) => Err(KubeError::Timeout),
+    }
+}
+
+/// An object, as it was last read or written.
+#[derive(Clone, Debug)]
+pub struct Object(pub DynamicObject);
+
+impl Object {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.0.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> &str {
+        self.0.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Its uid.
+    pub fn uid(&self) -> &str {
+        self.0.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Its resourceVersion.
+    pub fn version(&self) -> Option<&str> {
+        self.0.metadata.resource_version.as_deref()
+    }
+
+    /// Its generation.
+    pub fn generation(&self) -> Option<i64> {
+        self.0.metadata.generation
+    }
+
+    /// Whether it is being deleted.
+    pub fn is_deleting(&self) -> bool {
+        self.0.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether it has our finalizer.
+    pub fn has_finalizer(&self) -> bool {
+        self.0.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == crd::FINALIZER)
+    }
+
+    /// One of its annotations.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Its status, empty where it has none.
+    pub fn status(&self) -> Map<String, Value> {
+        self.0.data.get("status").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+
+    /// Its spec as JSON, empty where it has none.
+    pub fn raw_spec(&self) -> Value {
+        match self.0.data.get("spec") {
+            Some(spec) if !spec.is_null() => spec.clone(),
+            _ => json!({}),
+        }
+    }
+
+    /// Its spec.
+    ///
+    /// # Errors
+    /// Where it does not fit the kind's type: it was written under another version of the CRD.
+    pub fn spec<K: Kind>(&self) -> Result<K::Spec, NotYet> {
+        serde_json::from_value(self.raw_spec()).map_err(|error| NotYet::Invalid(format!("spec: {error}")))
+    }
+
+    /// The spec's deletion policy, whatever else the spec holds.
+    pub fn deletion_policy(&self) -> Option<DeletionPolicy> {
+        self.field("deletionPolicy")
+    }
+
+    /// The spec's management policy, whatever else the spec holds.
+    pub fn management(&self) -> Management {
+        self.field("management").unwrap_or(Management::Manage)
+    }
+
+    /// What a change of which asks for a reconcile.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let annotation = |key: &str| self.annotation(key).map(str::to_owned);
+        Fingerprint {
+            uid: self.uid().into(),
+            generation: self.generation(),
+            deleting: self.is_deleting(),
+            finalizer: self.has_finalizer(),
+            annotations: [crd::PAUSED, crd::RECONCILE_AT, crd::IDENTITY].map(annotation),
+        }
+    }
+
+    fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_value(self.0.data.get("spec")?.get(name)?.clone()).ok()
+    }
+}
+
+/// What a change of which asks for a reconcile: not status, and not others' metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    uid: String,
+    generation: Option<i64>,
+    deleting: bool,
+    finalizer: bool,
+    annotations: [Option<String>; 3],
+}
+
+/// Writes objects of one kind. Every write carries the uid and the version that it was decided on,
+/// and takes a permit.
+#[derive(Clone)]
+pub struct Writer {
+    client: Client,
+    resource: ApiResource,
+}
+
+enum Part {
+    Whole,
+    Status,
+}
+
+impl Writer {
+    /// A writer of objects of `resource`.
+    pub fn new(client: Client, resource: ApiResource) -> Self {
+        Self { client, resource }
+    }
+
+    /// Sets the finalizer and the identity, in one write.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub async fn claim(&self, _: &Permit, object: &Object, identity: &str) -> Result<Object, KubeError> {
+        let after = Self::claimed(object, identity).0.metadata;
+        let metadata = json!({ "finalizers": after.finalizers, "annotations": { crd::IDENTITY: identity } });
+        self.patch(object, Part::Whole, json!({ "metadata": metadata })).await
+    }
+
+    /// The object as [`claim`](Self::claim) will make it.
+    pub fn claimed(object: &Object, identity: &str) -> Object {
+        let mut after = object.clone();
+        let metadata = &mut after.0.metadata;
+        if !object.has_finalizer() {
+            metadata.finalizers.get_or_insert_default().push(crd::FINALIZER.into());
+        }
+        metadata.annotations.get_or_insert_with(BTreeMap::new).insert(crd::IDENTITY.into(), identity.into());
+        after
+    }
+
+    /// Removes the finalizer.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub async fn release(&self, _: &Permit, object: &Object) -> Result<Object, KubeError> {
+        let others: Vec<_> =
+            object.0.metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != crd::FINALIZER).collect();
+        self.patch(object, Part::Whole, json!({ "metadata": { "finalizers": others } })).await
+    }
+
+    /// Patches the status.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub async fn status(&self, _: &Permit, object: &Object, patch: Map<String, Value>) -> Result<Object, KubeError> {
+        self.patch(object, Part::Status, json!({ "metadata": {}, "status": patch })).await
+    }
+
+    async fn patch(&self, object: &Object, part: Part, mut patch: Value) -> Result<Object, KubeError> {
+        patch["metadata"]["uid"] = json!(object.uid());
+        patch["metadata"]["resourceVersion"] = json!(object.version());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), object.namespace(), &self.resource);
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        let written = match part {
+            Part::Whole => bounded(api.patch(object.name(), &params, &patch)).await?,
+            Part::Status => bounded(api.patch_status(object.name(), &params, &patch)).await?,
+        };
+        Ok(Object(written))
+    }
+}

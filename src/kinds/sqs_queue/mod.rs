@@ -1,0 +1,170 @@
+//! Amazon SQS queues.
+//!
+//! - [`api`]: spec and status
+//! - [`attributes`]: the table of queue attributes: names, defaults, how values are compared
+//! - [`policy`]: when two resource policies mean the same
+//! - [`plan`]: from spec and observation to calls. Pure
+//! - [`aws`]: the calls
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_config::SdkConfig;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    aws::{
+        Service,
+        call::Regional,
+        errors::{AwsError, ErrorClass},
+        identity::Identity,
+        tags::{TagChanges, Tags},
+    },
+    crd::spec::CommonSpec,
+    engine::kind::{Kind, NotYet, Past, Plan, Referents},
+    shard::Permit,
+};
+
+pub mod api;
+pub mod attributes;
+mod aws;
+pub mod plan;
+pub mod policy;
+
+#[cfg(test)]
+mod tests;
+
+/// The kind `SQSQueue`.
+#[derive(Debug)]
+pub struct SqsQueue;
+
+/// How calls address a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueUrl(pub String);
+
+impl Kind for SqsQueue {
+    const KIND: &'static str = "SQSQueue";
+    const NOUN: &'static str = "queue";
+    const SERVICE: Service = Service("sqs");
+    const FIELDS: &'static [&'static str] = &attributes::FIELDS;
+    const VOLATILE: &'static [&'static str] = &["visibleMessages", "inFlightMessages", "delayedMessages"];
+    // SQS asks to wait "at least one second" after CreateQueue.
+    const APPEARS_WITHIN: Duration = Duration::from_secs(10);
+
+    type Client = aws_sdk_sqs::Client;
+    type Spec = api::SQSQueueSpec;
+    type Desired = plan::Desired;
+    type Handle = QueueUrl;
+    type Observed = plan::Observed;
+    type Change = plan::SetAttributes;
+
+    fn crd() -> CustomResourceDefinition {
+        api::SQSQueue::crd()
+    }
+
+    fn common(spec: &Self::Spec) -> &CommonSpec {
+        &spec.common
+    }
+
+    fn resource_name(spec: &Self::Spec, wished: &str) -> Result<String, NotYet> {
+        plan::queue_name(spec, wished)
+    }
+
+    fn references(spec: &Self::Spec) -> Vec<String> {
+        let redrive = spec.redrive_policy.as_ref();
+        redrive
+            .and_then(|redrive| redrive.dead_letter_queue_ref.as_ref())
+            .map(|to| to.name.clone())
+            .into_iter()
+            .collect()
+    }
+
+    fn desired(spec: &Self::Spec, identity: &Identity, referents: &Referents) -> Result<Self::Desired, NotYet> {
+        plan::desired(spec, identity, referents)
+    }
+
+    fn managed(desired: &Self::Desired) -> Vec<String> {
+        desired.attributes.keys().map(|attribute| attribute.field().to_owned()).collect()
+    }
+
+    fn plan(desired: &Self::Desired, observed: &Self::Observed, past: &Past<'_>) -> Plan<Self::Change> {
+        plan::plan(desired, observed, past)
+    }
+
+    fn handle(status: &Map<String, Value>) -> Option<Self::Handle> {
+        status.get("url")?.as_str().map(|url| QueueUrl(url.into()))
+    }
+
+    fn created_at(observed: &Self::Observed) -> Option<i64> {
+        observed.created_at
+    }
+
+    fn status(handle: &Self::Handle, observed: &Self::Observed) -> Map<String, Value> {
+        [
+            ("url", json!(handle.0)),
+            ("visibleMessages", json!(observed.visible)),
+            ("inFlightMessages", json!(observed.in_flight)),
+            ("delayedMessages", json!(observed.delayed)),
+        ]
+        .map(|(field, value)| (field.to_owned(), value))
+        .into_iter()
+        .collect()
+    }
+
+    fn connection(identity: &Identity, handle: &Self::Handle, desired: &Self::Desired) -> BTreeMap<String, String> {
+        plan::connection(identity, handle, desired)
+    }
+
+    fn classify(code: &str, message: &str) -> Option<ErrorClass> {
+        aws::classify(code, message)
+    }
+
+    fn client(config: &SdkConfig) -> Self::Client {
+        aws_sdk_sqs::Client::new(config)
+    }
+
+    async fn find(aws: &Regional<Self::Client>, identity: &Identity) -> Result<Option<Self::Handle>, AwsError> {
+        aws::find(aws, identity).await
+    }
+
+    async fn observe(aws: &Regional<Self::Client>, handle: &Self::Handle) -> Result<Option<Self::Observed>, AwsError> {
+        aws::observe(aws, handle).await
+    }
+
+    async fn tags(aws: &Regional<Self::Client>, handle: &Self::Handle) -> Result<Tags, AwsError> {
+        aws::tags(aws, handle).await
+    }
+
+    async fn create(
+        aws: &Regional<Self::Client>,
+        permit: &Permit,
+        identity: &Identity,
+        desired: &Self::Desired,
+        tags: &Tags,
+    ) -> Result<Self::Handle, AwsError> {
+        aws::create(aws, permit, identity, desired, tags).await
+    }
+
+    async fn change(
+        aws: &Regional<Self::Client>,
+        permit: &Permit,
+        handle: &Self::Handle,
+        change: &Self::Change,
+    ) -> Result<(), AwsError> {
+        aws::set_attributes(aws, permit, handle, change).await
+    }
+
+    async fn retag(
+        aws: &Regional<Self::Client>,
+        permit: &Permit,
+        handle: &Self::Handle,
+        changes: &TagChanges,
+    ) -> Result<(), AwsError> {
+        aws::retag(aws, permit, handle, changes).await
+    }
+
+    async fn delete(aws: &Regional<Self::Client>, permit: &Permit, handle: &Self::Handle) -> Result<(), AwsError> {
+        aws::delete(aws, permit, handle).await
+    }
+}

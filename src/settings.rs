@@ -1,0 +1,291 @@
+//! Every setting, once: a flag, its environment variable, its default and its description.
+//! `docs/configuration.md` is generated from here (`fairlead config --markdown`).
+
+use std::{net::SocketAddr, str::FromStr, time::Duration};
+
+use clap::Args;
+
+use crate::telemetry::logs::LogFormat;
+
+/// The prefix of Fairlead's own environment variables.
+pub const PREFIX: &str = "FAIRLEAD_";
+
+/// What `fairlead run` is tuned with.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// AWS region of objects that name none. Default: what the AWS SDK finds (`AWS_REGION`, the
+    /// profile).
+    #[arg(long, env = "FAIRLEAD_REGION", value_name = "REGION", value_parser = not_empty)]
+    pub region: Option<String>,
+
+    /// Namespaces to watch, separated by commas. Default: all.
+    #[arg(long, env = "FAIRLEAD_WATCH_NAMESPACES", value_name = "NAMES", value_delimiter = ',', value_parser = not_empty)]
+    pub watch_namespaces: Vec<String>,
+
+    /// What this cluster is called in the owner tags. Keep it when a cluster is rebuilt, or its
+    /// resources belong to somebody else. Default: the uid of the namespace kube-system.
+    #[arg(long, env = "FAIRLEAD_CLUSTER_ID", value_name = "ID", value_parser = not_empty)]
+    pub cluster_id: Option<String>,
+
+    /// How an object's AWS name is made where its spec has none: a text with `{name}`, and
+    /// `{namespace}` where it should be part.
+    #[arg(long, env = "FAIRLEAD_RESOURCE_NAME", value_name = "TEMPLATE", default_value = "{name}")]
+    pub resource_name: NameTemplate,
+
+    /// Tags for every resource: `key=value`, separated by commas. A tag in a spec wins.
+    #[arg(long, env = "FAIRLEAD_TAGS", value_name = "TAGS", value_delimiter = ',')]
+    pub tags: Vec<Tag>,
+
+    /// Objects that may adopt existing resources, as `namespace/name` patterns (`*` stands for any
+    /// text), separated by commas. Default: none.
+    #[arg(long, env = "FAIRLEAD_ALLOW_ADOPTION", value_name = "PATTERNS", value_delimiter = ',')]
+    pub allow_adoption: Vec<Pattern>,
+
+    /// Objects that may observe resources that are not theirs, as `FAIRLEAD_ALLOW_ADOPTION`.
+    #[arg(long, env = "FAIRLEAD_ALLOW_OBSERVE", value_name = "PATTERNS", value_delimiter = ',')]
+    pub allow_observe: Vec<Pattern>,
+
+    /// Seconds between two looks at a resource that is in sync, 1 to 86400.
+    #[arg(long, env = "RECONCILE_FREQUENCY_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub reconcile_frequency_seconds: u64,
+
+    /// The least time between two status writes for message counts alone: seconds (1 to 86400), or
+    /// `off` to write them only with other changes. Where RECONCILE_FREQUENCY_SECONDS is set and
+    /// this is not, that holds here too.
+    #[arg(long, env = "FAIRLEAD_COUNT_INTERVAL", value_name = "SECONDS|off", default_value = "60")]
+    pub count_interval: CountInterval,
+
+    /// How many reconciles run at once, 1 to 1024.
+    #[arg(long, env = "FAIRLEAD_CONCURRENCY", value_name = "NUMBER", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub concurrency: u16,
+
+    /// Where `/healthz` and `/readyz` are served.
+    #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    pub health_addr: SocketAddr,
+
+    /// This replica's name, in the events that it writes: the pod's name.
+    #[arg(long, env = "FAIRLEAD_IDENTITY", value_name = "NAME", default_value = "fairlead", value_parser = not_empty)]
+    pub identity: String,
+
+    /// The form of log lines. What is logged, RUST_LOG says.
+    #[arg(long, env = "FAIRLEAD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+}
+
+/// How an object's AWS name is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameTemplate(String);
+
+/// A tag for every resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// A pattern of `namespace/name`, where `*` stands for any text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    namespace: String,
+    name: String,
+}
+
+/// The least time between two status writes for message counts alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountInterval {
+    /// This long.
+    Every(Duration),
+    /// Never for counts alone.
+    Off,
+}
+
+impl Settings {
+    /// The time between two looks at a resource that is in sync.
+    pub fn poll_interval(&self) -> Duration {
+        Duration::from_secs(self.reconcile_frequency_seconds)
+    }
+}
+
+impl NameTemplate {
+    /// The AWS name of an object.
+    pub fn apply(&self, namespace: &str, name: &str) -> String {
+        self.0.replace("{namespace}", namespace).replace("{name}", name)
+    }
+}
+
+impl FromStr for NameTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rest = text.replace("{namespace}", "").replace("{name}", "");
+        if !text.contains("{name}") {
+            return Err("{name} must be part of it, or all objects share one name".into());
+        }
+        if let Some(bad) = rest.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {
+            return Err(format!("{bad:?} is not allowed; known placeholders are {{name}} and {{namespace}}"));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl FromStr for Tag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("a tag is key=value")?;
+        if key.is_empty() || key.len() > 128 || value.len() > 256 {
+            return Err("a key has 1 to 128 characters, a value at most 256".into());
+        }
+        if key.starts_with(crate::aws::tags::PREFIX) || key.starts_with("aws:") {
+            return Err(format!("{key:?}: keys that begin with {} or aws: are reserved", crate::aws::tags::PREFIX));
+        }
+        Ok(Self { key: key.into(), value: value.into() })
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (namespace, name) = text.split_once('/').ok_or("a pattern is namespace/name, for example shop/* or */*")?;
+        if namespace.is_empty() || name.is_empty() || name.contains('/') {
+            return Err("a pattern is namespace/name, for example shop/* or */*".into());
+        }
+        Ok(Self { namespace: namespace.into(), name: name.into() })
+    }
+}
+
+impl Pattern {
+    /// Whether the object `namespace/name` is meant.
+    pub fn matches(&self, namespace: &str, name: &str) -> bool {
+        glob(&self.namespace, namespace) && glob(&self.name, name)
+    }
+}
+
+impl FromStr for CountInterval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        match text.parse() {
+            Ok(seconds @ 1..=86_400) => Ok(Self::Every(Duration::from_secs(seconds))),
+            _ => Err("1 to 86400 seconds, or off".into()),
+        }
+    }
+}
+
+/// Whether `text` is `pattern`, in which `*` stands for any text.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(rest) = text.strip_prefix(head) else { return false };
+    rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| glob(tail, &rest[at..]))
+}
+
+fn not_empty(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it must not be empty".into()),
+        text => Ok(text.into()),
+    }
+}
+
+/// A variable with our prefix that is none of `known`, and the known one nearest to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unknown<'a> {
+    /// The variable as it was set.
+    pub name: String,
+    /// What was probably meant.
+    pub nearest: Option<&'a str>,
+}
+
+/// The variables among `set` that have our prefix but mean nothing.
+pub fn unknown<'a>(known: &'a [String], set: impl IntoIterator<Item = String>) -> Vec<Unknown<'a>> {
+    let injected = |name: &str| {
+        // Kubernetes sets these in every pod for a Service that is called fairlead.
+        ["PORT", "SERVICE_"].iter().any(|injected| name[PREFIX.len()..].starts_with(injected))
+    };
+    let mut unknown: Vec<_> = set
+        .into_iter()
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && !injected(name))
+        .map(|name| {
+            let nearest = known
+                .iter()
+                .map(|known| (strsim::jaro_winkler(&name[PREFIX.len()..], known.trim_start_matches(PREFIX)), known))
+                .filter(|(likeness, _)| *likeness > 0.7)
+                .max_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, known)| known.as_str());
+            Unknown { name, nearest }
+        })
+        .collect();
+    unknown.sort_by(|a, b| a.name.cmp(&b.name));
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, object, expected) in [
+            ("*/*", "a/b", true),
+            ("shop/*", "shop/orders", true),
+            ("shop/*", "shop2/orders", false),
+            ("team-*/legacy-*-q", "team-a/legacy-x-q", true),
+            ("team-*/legacy-*-q", "team-a/legacy-x", false),
+            ("shop/orders", "shop/orders", true),
+            ("shop/orders", "shop/orders2", false),
+        ] {
+            let (namespace, name) = object.split_once('/').unwrap();
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert_eq!(pattern.matches(namespace, name), expected, "{pattern:?} {object}");
+        }
+        for bad in ["", "a", "/", "a/", "/b", "a/b/c"] {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn templates() {
+        let template: NameTemplate = "{namespace}-{name}".parse().unwrap();
+        assert_eq!(template.apply("shop", "orders"), "shop-orders");
+        for bad in ["", "queue", "{namespace}", "{name}!", "{nam}", "{name}-{cluster}"] {
+            assert!(bad.parse::<NameTemplate>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        assert_eq!("off".parse(), Ok(CountInterval::Off));
+        assert_eq!("5".parse(), Ok(CountInterval::Every(Duration::from_secs(5))));
+        for bad in ["", "0", "-1", "86401", "never"] {
+            assert!(bad.parse::<CountInterval>().is_err(), "{bad}");
+        }
+        for bad in ["", "team", "=x", "fairlead.dev/uid=x", "aws:x=y"] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn unknown_variables_and_what_was_meant() {
+        let known = ["FAIRLEAD_REGION".to_owned(), "FAIRLEAD_CONCURRENCY".to_owned()];
+        let set = [
+            "FAIRLEAD_CONCURENCY",
+            "FAIRLEAD_REGION",
+            "FAIRLEAD_PORT_8080_TCP",
+            "FAIRLEAD_SERVICE_HOST",
+            "FAIRLEAD_ZZZ",
+            "PATH",
+        ];
+        assert_eq!(
+            unknown(&known, set.map(str::to_owned)),
+            [
+                Unknown { name: "FAIRLEAD_CONCURENCY".into(), nearest: Some("FAIRLEAD_CONCURRENCY") },
+                Unknown { name: "FAIRLEAD_ZZZ".into(), nearest: None },
+            ]
+        );
+    }
+}

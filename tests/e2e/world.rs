@@ -1,0 +1,279 @@
+//! One test's world: a namespace, an AWS account behind a proxy of its own, and an operator that
+//! runs with exactly the rights of deploy/.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use fairlead_harness::{
+    aws_proxy::AwsProxy,
+    cluster::Cluster,
+    emulator::{Account, Emulator},
+    operator::{Operator, OperatorSpec},
+    sqs::sqs_client,
+    wait::eventually,
+};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    core::GroupVersionKind,
+};
+use serde_json::{Value, json};
+
+/// How long anything may take, on a slow machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Which AWS emulator a test runs on.
+#[derive(Clone, Copy, Debug)]
+pub enum Aws {
+    /// ministack.
+    Ministack,
+    /// moto.
+    Moto,
+}
+
+/// One test's world.
+pub struct World {
+    /// The control plane, shared by the suite.
+    pub cluster: &'static Cluster,
+    /// Talks to it as an administrator.
+    pub admin: Client,
+    /// This test's namespace.
+    pub namespace: String,
+    /// This test's AWS account.
+    pub account: Account,
+    /// What stands between the operator and AWS.
+    pub proxy: AwsProxy,
+    /// The emulator itself.
+    pub aws_url: String,
+    /// Further variables of the operator.
+    pub env: Vec<(String, String)>,
+    operator: Option<Operator>,
+}
+
+impl World {
+    /// A world without an operator.
+    pub async fn new(aws: Aws) -> Result<Self> {
+        let cluster = Cluster::shared().await?;
+        cluster.install(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"))).await?;
+        let emulator = match aws {
+            Aws::Ministack => Emulator::shared_ministack().await?,
+            Aws::Moto => Emulator::shared_moto().await?,
+        };
+        let namespace = cluster.namespace("e2e").await?;
+        // Names are of this namespace alone, also where two tests share an account.
+        let env = [
+            ("FAIRLEAD_WATCH_NAMESPACES", namespace.as_str()),
+            ("FAIRLEAD_RESOURCE_NAME", "{namespace}-{name}"),
+            ("RECONCILE_FREQUENCY_SECONDS", "1"),
+            ("RUST_LOG", "info,fairlead=debug"),
+        ];
+        Ok(Self {
+            cluster,
+            admin: cluster.admin_client().await?,
+            account: emulator.account(),
+            proxy: AwsProxy::start(&emulator.url())?,
+            aws_url: emulator.url(),
+            env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            namespace,
+            operator: None,
+        })
+    }
+
+    /// A world with a ready operator.
+    pub async fn start(aws: Aws) -> Result<Self> {
+        let mut world = Self::new(aws).await?;
+        world.start_operator().await?;
+        Ok(world)
+    }
+
+    /// The same world with a variable of the operator set; before it starts.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts the operator and waits until it is ready.
+    pub async fn start_operator(&mut self) -> Result<()> {
+        let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?;
+        let binary = env!("CARGO_BIN_EXE_fairlead");
+        let mut spec = OperatorSpec::new(binary, kubeconfig, self.proxy.url(), &self.account.access_key);
+        for (name, value) in &self.env {
+            spec = spec.env(name, value);
+        }
+        let operator = Operator::start(&spec)?;
+        operator.ready(DEADLINE).await?;
+        self.operator = Some(operator);
+        Ok(())
+    }
+
+    /// The running operator.
+    pub fn operator(&self) -> Result<&Operator> {
+        self.operator.as_ref().context("no operator runs")
+    }
+
+    /// Kills the operator, as a crash would.
+    pub fn kill_operator(&mut self) -> Result<()> {
+        self.operator.take().context("no operator runs")?.kill()
+    }
+
+    /// The AWS name of the object `name`.
+    pub fn aws_name(&self, name: &str) -> String {
+        format!("{}-{name}", self.namespace)
+    }
+
+    /// Another AWS client than the operator's, not through the proxy.
+    pub fn sqs(&self) -> aws_sdk_sqs::Client {
+        sqs_client(&self.aws_url, &self.account.access_key, "eu-west-1")
+    }
+
+    /// All SQSQueues of the namespace.
+    pub fn queues(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", "SQSQueue");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "sqsqueues");
+        Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
+    }
+
+    /// Creates an SQSQueue.
+    pub async fn create(&self, name: &str, spec: Value) -> Result<DynamicObject> {
+        let object = json!({
+            "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "SQSQueue",
+            "metadata": { "name": name }, "spec": spec,
+        });
+        Ok(self.queues().create(&PostParams::default(), &serde_json::from_value(object)?).await?)
+    }
+
+    /// Changes an SQSQueue by a merge patch.
+    pub async fn patch(&self, name: &str, patch: Value) -> Result<DynamicObject> {
+        Ok(self.queues().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?)
+    }
+
+    /// Deletes an SQSQueue and waits until it is gone.
+    pub async fn delete(&self, name: &str) -> Result<()> {
+        self.queues().delete(name, &DeleteParams::default()).await?;
+        self.gone(name).await
+    }
+
+    /// Waits until an SQSQueue is gone.
+    pub async fn gone(&self, name: &str) -> Result<()> {
+        let look = async || match self.queues().get_opt(name).await {
+            Ok(None) => Ok(()),
+            Ok(Some(object)) => Err(shown(&object)),
+            Err(error) => Err(error.to_string()),
+        };
+        self.explained(eventually(&format!("{name} is gone"), DEADLINE, look).await)
+    }
+
+    /// Waits until an SQSQueue's status fits.
+    pub async fn until(&self, name: &str, what: &str, fits: impl Fn(&DynamicObject) -> bool) -> Result<DynamicObject> {
+        let look = async || match self.queues().get(name).await {
+            Ok(object) if fits(&object) => Ok(object),
+            Ok(object) => Err(shown(&object)),
+            Err(error) => Err(error.to_string()),
+        };
+        self.explained(eventually(&format!("{name}: {what}"), DEADLINE, look).await)
+    }
+
+    /// Waits until an SQSQueue is in sync with its present generation.
+    pub async fn in_sync(&self, name: &str) -> Result<DynamicObject> {
+        self.until(name, "in sync", |object| {
+            observed(object) && is(object, "Ready", "True") && is(object, "Synced", "True")
+        })
+        .await
+    }
+
+    /// The URL of the queue in AWS, if there is one.
+    pub async fn queue_url(&self, aws_name: &str) -> Result<Option<String>> {
+        match self.sqs().get_queue_url().queue_name(aws_name).send().await {
+            Ok(found) => Ok(found.queue_url),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => Ok(None),
+            Err(error) => Err(anyhow!("{error:?}")),
+        }
+    }
+
+    /// The queue's attributes in AWS, by their AWS names.
+    pub async fn attributes(&self, aws_name: &str) -> Result<std::collections::BTreeMap<String, String>> {
+        let url = self.queue_url(aws_name).await?.with_context(|| format!("there is no queue {aws_name}"))?;
+        let all = aws_sdk_sqs::types::QueueAttributeName::All;
+        let answer = self.sqs().get_queue_attributes().queue_url(url).attribute_names(all).send().await?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect())
+    }
+
+    /// The queue's tags in AWS.
+    pub async fn tags(&self, aws_name: &str) -> Result<std::collections::BTreeMap<String, String>> {
+        let url = self.queue_url(aws_name).await?.with_context(|| format!("there is no queue {aws_name}"))?;
+        let answer = self.sqs().list_queue_tags().queue_url(url).send().await?;
+        Ok(answer.tags.unwrap_or_default().into_iter().collect())
+    }
+
+    /// Makes the object be reconciled now, and waits until its resource was looked at.
+    pub async fn reconcile_now(&self, name: &str) -> Result<()> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let before = self.proxy.calls().len();
+        let stamp = COUNT.fetch_add(1, Ordering::Relaxed).to_string();
+        self.patch(name, json!({ "metadata": { "annotations": { "aws.fairlead.dev/reconcile-at": stamp } } })).await?;
+        let look = async || match self.proxy.calls().len() > before {
+            true => Ok(()),
+            false => Err("no AWS call".to_owned()),
+        };
+        self.explained(eventually(&format!("{name} is reconciled"), DEADLINE, look).await)
+    }
+
+    /// The names of the AWS operations called so far, in order.
+    pub fn operations(&self) -> Vec<String> {
+        self.proxy.calls().into_iter().filter(|call| call.service == "sqs").map(|call| call.operation).collect()
+    }
+
+    /// The reasons of the events about an SQSQueue, in order.
+    pub async fn events(&self, name: &str) -> Result<Vec<String>> {
+        let api: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let mut events = api.list(&Default::default()).await?.items;
+        events.retain(|event| event.regarding.as_ref().is_some_and(|object| object.name.as_deref() == Some(name)));
+        events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
+        Ok(events.into_iter().filter_map(|event| event.reason).collect())
+    }
+
+    fn explained<T>(&self, outcome: Result<T>) -> Result<T> {
+        outcome.map_err(|error| match &self.operator {
+            Some(operator) => operator.explain(error),
+            None => error,
+        })
+    }
+}
+
+/// Whether the status speaks of the present generation.
+pub fn observed(object: &DynamicObject) -> bool {
+    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
+}
+
+/// A condition, as JSON; null where it is absent.
+pub fn condition(object: &DynamicObject, kind: &str) -> Value {
+    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
+}
+
+/// Whether a condition has this status.
+pub fn is(object: &DynamicObject, kind: &str, status: &str) -> bool {
+    condition(object, kind)["status"] == status
+}
+
+/// The message of a condition.
+pub fn message(object: &DynamicObject, kind: &str) -> String {
+    condition(object, kind)["message"].as_str().unwrap_or_default().to_owned()
+}
+
+/// `Ready Synced Reconciling Stalled`, as T, F or - (absent).
+pub fn row(object: &DynamicObject) -> String {
+    ["Ready", "Synced", "Reconciling", "Stalled"]
+        .map(|kind| condition(object, kind)["status"].as_str().map_or("-", |status| &status[..1]).to_owned())
+        .concat()
+}
+
+fn shown(object: &DynamicObject) -> String {
+    format!("{} {} {}", object.name_any(), serde_json::to_string(&object.metadata).unwrap_or_default(), object.data)
+}

@@ -1,0 +1,148 @@
+//! A real Kubernetes control plane on loopback: etcd, API server, and the
+//! controllers for namespaces, garbage collection and service accounts.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context as _, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::sync::{Mutex, OnceCell};
+
+mod control_plane;
+mod kubeconfig;
+mod kubectl;
+
+use control_plane::Running;
+
+use crate::run::Scratch;
+use crate::tools::{ControlPlane, Tools};
+
+/// A running control plane; dropped means stopped and gone.
+#[derive(Debug)]
+pub struct Cluster {
+    tools: ControlPlane,
+    running: Running,
+    scratch: Scratch,
+    /// The deploy directories that are in place.
+    installed: Mutex<HashSet<PathBuf>>,
+    made: AtomicU64,
+}
+
+/// A refused `kubectl apply`.
+#[derive(Clone, Debug)]
+pub struct ApplyError {
+    /// What kubectl printed: the API server's words.
+    pub stderr: String,
+}
+
+impl std::fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "kubectl apply: {}", self.stderr)
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+impl Cluster {
+    /// Starts a control plane of its own.
+    pub async fn start() -> Result<Cluster> {
+        let tools = tokio::task::spawn_blocking(Tools::control_plane).await??;
+        let scratch = Scratch::new("cluster")?;
+        let running = control_plane::start(&tools, scratch.path()).await?;
+        Ok(Cluster { tools, running, scratch, installed: Mutex::default(), made: AtomicU64::new(0) })
+    }
+
+    /// The control plane that the whole test process shares.
+    pub async fn shared() -> Result<&'static Cluster> {
+        static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+        SHARED.get_or_try_init(Cluster::start).await
+    }
+
+    /// A client with all rights. It belongs to the current runtime: one made in
+    /// another test hangs when that test ends.
+    pub async fn admin_client(&self) -> Result<kube::Client> {
+        client(&self.admin_kubeconfig()).await
+    }
+
+    /// The path of a kubeconfig with all rights.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.running.kubeconfig.clone()
+    }
+
+    /// Runs kubectl with all rights; answers what it printed.
+    pub async fn kubectl(&self, args: &[&str]) -> Result<String> {
+        let output = self.run_kubectl(args, "").await?;
+        output.map_err(|stderr| anyhow::anyhow!("kubectl {}: {stderr}", args.join(" ")))
+    }
+
+    /// Applies YAML as a user would; a refusal keeps the API server's words.
+    pub async fn kubectl_apply(&self, yaml: &str) -> Result<String, ApplyError> {
+        match self.run_kubectl(&["apply", "-f", "-"], yaml).await {
+            Ok(output) => output.map_err(|stderr| ApplyError { stderr }),
+            Err(error) => Err(ApplyError { stderr: format!("{error:#}") }),
+        }
+    }
+
+    /// Creates a namespace whose name begins with `prefix` and is new.
+    pub async fn namespace(&self, prefix: &str) -> Result<String> {
+        let name = format!("{prefix}-{}", self.made.fetch_add(1, Ordering::Relaxed));
+        self.kubectl(&["create", "namespace", &name]).await?;
+        Ok(name)
+    }
+
+    /// Applies `crds/*.yaml` and `rbac.yaml` of a deploy directory, once, and
+    /// waits until the new kinds are served.
+    pub async fn install(&self, deploy_dir: &Path) -> Result<()> {
+        let deploy_dir = std::path::absolute(deploy_dir)?;
+        let mut installed = self.installed.lock().await;
+        if installed.contains(&deploy_dir) {
+            return Ok(());
+        }
+        let crds = deploy_dir.join("crds").display().to_string();
+        let rbac = deploy_dir.join("rbac.yaml").display().to_string();
+        self.kubectl(&["apply", "--server-side", "-f", &crds, "-f", &rbac]).await?;
+        let established = "--for=condition=Established";
+        self.kubectl(&["wait", established, "--timeout=60s", "-f", &crds]).await?;
+        // The garbage collector looks for new kinds twice a minute, and at its start.
+        self.running.restart_controllers(&self.tools).await?;
+        installed.insert(deploy_dir);
+        Ok(())
+    }
+
+    /// A kubeconfig that acts as a service account, by a token of it.
+    pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        let lifetime = "--duration=24h";
+        let token = self.kubectl(&["create", "token", name, "--namespace", namespace, lifetime]).await?;
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let path = self.scratch.path().join(format!("{namespace}-{name}-{number}.kubeconfig"));
+        kubeconfig::write(&path, &self.running.server, &self.running.ca, token.trim())?;
+        Ok(path)
+    }
+
+    /// The API server's address.
+    pub fn server(&self) -> &str {
+        &self.running.server
+    }
+
+    /// The API server's process, to stop it for a while or to read its log.
+    pub fn apiserver(&self) -> &crate::process::Process {
+        &self.running.apiserver
+    }
+
+    async fn run_kubectl(&self, args: &[&str], input: &str) -> Result<Result<String, String>> {
+        let home = self.scratch.path();
+        kubectl::run(&self.tools.kubectl, &self.running.kubeconfig, home, args, input).await
+    }
+}
+
+/// A client on the current runtime, by a kubeconfig file. It does not retry:
+/// a test sees what the API server said.
+pub async fn client(kubeconfig: &Path) -> Result<kube::Client> {
+    let file = Kubeconfig::read_from(kubeconfig)?;
+    let mut config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .with_context(|| format!("cannot use {}", kubeconfig.display()))?;
+    config.default_retry = false;
+    Ok(kube::Client::try_from(config)?)
+}

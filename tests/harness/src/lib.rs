@@ -1,0 +1,26 @@
+//! What Fairlead's tests and demo run on; development only, never shipped.
+//!
+//! | Module | What it gives |
+//! |---|---|
+//! | [`tools`] | the pinned programs, built or installed once into a cache |
+//! | [`cluster`] | a real Kubernetes control plane on loopback |
+//! | [`emulator`] | AWS emulators |
+//! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
+//! | [`operator`] | `fairlead run` as a child process |
+//! | [`process`] | child processes that never outlive the run |
+//! | [`sqs`] | AWS clients that share nothing with the operator's |
+//! | [`kstatus`] | what kubectl-side tools make of an object |
+//! | [`wait`] | polling with a deadline and a reason |
+
+pub mod aws_proxy;
+pub mod cluster;
+pub mod emulator;
+mod http;
+pub mod kstatus;
+pub mod operator;
+pub mod ports;
+pub mod process;
+mod run;
+pub mod sqs;
+pub mod tools;
+pub mod wait;
