@@ -142,6 +142,14 @@ mod tests {
         for paused in [false, true] {
             assert_eq!(course_of(true, false, paused, Manage), Course::Leave);
         }
+        for (finalizer, paused, management) in [false, true]
+            .map(|finalizer| [false, true].map(|paused| [Manage, Observe].map(|m| (finalizer, paused, m))))
+            .concat()
+            .concat()
+        {
+            let course = course_of(true, finalizer, paused, management);
+            assert!(!matches!(course, Course::Manage | Course::Observe), "what is being deleted is never created");
+        }
         assert_eq!(course_of(true, true, true, Manage), Course::PauseDeletion);
         assert_eq!(course_of(true, true, false, Manage), Course::Dispose);
         assert_eq!(course_of(true, true, false, Observe), Course::Release);

@@ -29,6 +29,8 @@ pub struct Memory<H> {
     pub looks: u32,
     /// When we created the resource.
     pub created: Option<Instant>,
+    /// The name of its ConfigMap, empty for none, for which it was made sure that it has no other.
+    pub maps_of: Option<String>,
     /// When a status was last written.
     pub status_written: Option<Instant>,
     /// How often in a row AWS has refused this spec.
@@ -53,6 +55,7 @@ impl<H> Memory<H> {
             tags: None,
             looks: phase % TAGS_EVERY,
             created: None,
+            maps_of: None,
             status_written: None,
             rejections: 0,
             overwritten: Vec::new(),

@@ -10,11 +10,13 @@
 //!
 //! Doing:
 //! - [`controller`]: the watches of a kind, and which event asks for a reconcile
-//! - [`reconcile`]: the steps, in order; [`dispose`]: those of a deletion
+//! - [`reconcile`]: the steps, in order; [`converge`]: those that bring a resource in line;
+//!   [`dispose`]: those of a deletion; [`subject`]: what they know of their object
 //! - [`watch`]: one watch, for ever
 //! - [`objects`]: reading and writing objects; [`publish`]: connection ConfigMaps; [`events`]
 
 pub mod controller;
+pub mod converge;
 pub mod dispose;
 pub mod events;
 pub mod faults;
@@ -26,4 +28,5 @@ pub mod objects;
 pub mod publish;
 pub mod reconcile;
 pub mod status;
+pub mod subject;
 pub mod watch;

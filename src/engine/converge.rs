@@ -1,0 +1,283 @@
+//! Bringing a resource in line with its spec: look, create, make sure that it is ours, correct.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use tracing::info;
+
+use super::{
+    events::Happening,
+    faults::Fault,
+    identity,
+    kind::{Difference, Kind, Past},
+    lifecycle::{Claim, claim},
+    objects::ObjectKey,
+    reconcile::Run,
+};
+use crate::{
+    aws::{
+        call::Regional,
+        errors::ErrorClass,
+        identity::Identity,
+        tags::{TagChanges, Tags},
+    },
+    crd::spec::Adoption,
+};
+
+/// A creation time this much before our call is still of our call: AWS gives whole seconds, and
+/// clocks differ.
+const CLOCK_TOLERANCE: i64 = 5;
+/// Values longer than this are cut in conditions and events.
+const VALUE_LIMIT: usize = 60;
+
+/// A resource that is there.
+pub(super) struct Sight<K: Kind> {
+    pub(super) handle: K::Handle,
+    pub(super) observed: K::Observed,
+    whose: Whose,
+}
+
+/// What is known of a resource's owner before its tags are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// This reconcile has created it with our tags.
+    Created,
+    /// It answered to a create that meant another one: only its tags can say.
+    Doubtful,
+    /// It was ours at the last look, or is new to us.
+    AsBefore,
+}
+
+/// What was done to bring a resource in line. Only [`Run::correct`] makes one, after doing it: a
+/// status that says "in sync" can't be had without.
+pub(super) struct Executed {
+    corrected: Option<(String, String)>,
+}
+
+impl Executed {
+    /// What was corrected, as reason and message.
+    pub(super) fn corrected(self) -> Option<(String, String)> {
+        self.corrected
+    }
+}
+
+impl<K: Kind> Run<'_, K> {
+    /// Reads the resource. `None`: it is not there, and may be created.
+    pub(super) async fn look(
+        &mut self,
+        aws: &Regional<K::Client>,
+        identity: &Identity,
+        fresh: bool,
+    ) -> Result<Option<Sight<K>>, Fault> {
+        if fresh {
+            return Ok(None);
+        }
+        let known = self.memory.handle.clone().or_else(|| K::handle(&self.object.status()));
+        let handle = match known {
+            Some(handle) => Some(handle),
+            None => K::find(aws, identity).await?,
+        };
+        let Some(handle) = handle else {
+            self.absent = true;
+            return Ok(None);
+        };
+        let observed = K::observe(aws, &handle).await?;
+        self.memory.handle = Some(handle.clone());
+        self.absent = observed.is_none();
+        Ok(observed.map(|observed| Sight { handle, observed, whose: Whose::AsBefore }))
+    }
+
+    pub(super) async fn create(
+        &mut self,
+        aws: &Regional<K::Client>,
+        spec: &K::Spec,
+        identity: &mut Identity,
+        desired: &K::Desired,
+    ) -> Result<Sight<K>, Fault> {
+        self.check_creation(spec, identity).await?;
+        identity.adopted = false;
+        self.claim_object(identity).await?; // writes Kubernetes, where another one was adopted before
+        let recreated = K::handle(&self.object.status()).is_some();
+        self.memory.forget_resource();
+        self.managed = Some(self.managed_after(desired, spec, true));
+        let tags = self.desired_tags(spec);
+        let started = unix_now();
+        let handle = match K::create(aws, &self.permit, identity, desired, &tags).await {
+            Ok(handle) => handle,
+            Err(error) if error.class == ErrorClass::Conflict => {
+                // Something of this name is there. Whose it is, its tags will say.
+                let sight = self.look(aws, identity, false).await?.ok_or(error)?;
+                return Ok(Sight { whose: Whose::Doubtful, ..sight });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.memory.handle = Some(handle.clone());
+        self.memory.created = Some(Instant::now());
+        self.absent = false;
+        let Some(observed) = K::observe(aws, &handle).await? else { return Err(appearing::<K>(identity)) };
+        // The answer to a create may be a resource that was there: then its tags say whose it is.
+        let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
+        if created {
+            self.memory.tags = Some(tags);
+            self.memory.looks = 0;
+            self.happened.push(if recreated {
+                let note = format!("the {} was deleted outside of Fairlead, and is created again", K::NOUN);
+                Happening::warning("Recreated", note)
+            } else {
+                Happening::normal("Created", format!("created the {} {}", K::NOUN, identity.arn(K::SERVICE)))
+            });
+        }
+        Ok(Sight { handle, observed, whose: if created { Whose::Created } else { Whose::Doubtful } })
+    }
+
+    /// Whether a resource that is not there may be created.
+    pub(super) async fn check_creation(&self, spec: &K::Spec, identity: &Identity) -> Result<(), Fault> {
+        let existed = K::handle(&self.object.status()).is_some();
+        if self.memory.created.is_some_and(|created| created.elapsed() < K::APPEARS_WITHIN) {
+            return Err(appearing::<K>(identity));
+        }
+        if K::common(spec).adoption() == Adoption::Adopt {
+            let (noun, name, region) = (K::NOUN, &identity.name, &identity.region);
+            return Err(Fault::Waiting(format!(
+                "spec.adoption is Adopt, but there is no {noun} {name} in {region} to adopt; AdoptOrCreate would create it"
+            )));
+        }
+        // "Not there" may also mean that the credentials are of another account by now.
+        let account = match existed {
+            true => self.controller.context.account.ask().await?,
+            false => self.account()?,
+        };
+        Ok(identity::check::<K>(identity, spec, &account)?)
+    }
+
+    /// Brings the resource in line with the spec, after making sure that it is ours.
+    pub(super) async fn correct(
+        &mut self,
+        aws: &Regional<K::Client>,
+        spec: &K::Spec,
+        identity: &mut Identity,
+        sight: &Sight<K>,
+        desired: &K::Desired,
+    ) -> Result<Executed, Fault> {
+        let now = Instant::now();
+        let managed = self.managed_before();
+        let past = Past { managed: &managed, old: &self.memory.old_values(now) };
+        let plan = K::plan(desired, &sight.observed, &past); // decides
+        let changed = self.is_unsettled();
+        let due = match sight.whose {
+            Whose::Created => false,
+            Whose::Doubtful => true,
+            Whose::AsBefore => self.memory.tags_are_due(),
+        };
+        if due || (self.memory.tags.is_none() && (changed || !plan.is_empty())) {
+            self.memory.tags = Some(K::tags(aws, &sight.handle).await?); // reads AWS
+        }
+        let tags = self.tag_changes(spec, &managed);
+        if let Some(actual) = self.memory.tags.clone() {
+            self.verify(spec, identity, &actual).await?;
+        }
+        if let Some(Difference { field, actual, desired, .. }) = plan.immutable {
+            let message = format!(
+                "spec.{field} is {desired}, but the {} was created with {actual} and AWS can't change that: set it back, \
+                 or create another object",
+                K::NOUN
+            );
+            return Err(Fault::Refused { reason: "ImmutableField", message });
+        }
+        self.managed = Some(self.managed_after(desired, spec, true));
+        if !tags.is_empty() {
+            K::retag(aws, &self.permit, &sight.handle, &tags).await?; // writes AWS
+            self.memory.tags = self.memory.tags.take().map(|actual| tags.applied_to(&actual));
+        }
+        for change in &plan.changes {
+            K::change(aws, &self.permit, &sight.handle, change).await?; // writes AWS
+        }
+        for Difference { field, actual, settles_within, .. } in &plan.differences {
+            self.memory.overwrote(field.clone(), actual.clone(), now, *settles_within);
+        }
+        self.managed = Some(self.managed_after(desired, spec, false));
+        Ok(self.executed(&plan.differences, &tags, changed))
+    }
+
+    pub(super) async fn check_observation(&mut self, aws: &Regional<K::Client>, sight: &Sight<K>) -> Result<(), Fault> {
+        let tags = match self.memory.tags.clone() {
+            Some(tags) => tags,
+            None => K::tags(aws, &sight.handle).await?,
+        };
+        let ours = matches!(claim(&self.owner().of(&tags), Adoption::Never, false, K::NOUN), Claim::Proceed);
+        self.memory.tags = Some(tags);
+        let ObjectKey { kind: _, namespace, name } = &self.key;
+        let patterns = &self.controller.context.settings.allow_observe;
+        if ours || patterns.iter().any(|pattern| pattern.matches(namespace, name)) {
+            return Ok(());
+        }
+        Err(Fault::Refused {
+            reason: "ObserveNotAllowed",
+            message: format!(
+                "the {} is not this object's, and the operator's FAIRLEAD_ALLOW_OBSERVE does not allow {namespace}/{name} \
+                 to observe it",
+                K::NOUN
+            ),
+        })
+    }
+
+    /// Makes sure that the resource with the tags `actual` is ours, or may become it.
+    pub(super) async fn verify(&mut self, spec: &K::Spec, identity: &mut Identity, actual: &Tags) -> Result<(), Fault> {
+        let ownership = self.owner().of(actual);
+        match claim(&ownership, K::common(spec).adoption(), self.may_adopt(), K::NOUN) {
+            Claim::Proceed => {}
+            Claim::Restamp => {
+                let note = format!("the {} was of an earlier object of this name, and is now this one's", K::NOUN);
+                self.happened.push(Happening::normal("Restamped", note));
+            }
+            Claim::Resume => {
+                let note = format!("the {} was retained by this object, which manages it again", K::NOUN);
+                self.happened.push(Happening::normal("Resumed", note));
+            }
+            Claim::Adopt => {
+                identity.adopted = true;
+                self.claim_object(identity).await?;
+                let note = format!("took over the existing {} {}", K::NOUN, identity.arn(K::SERVICE));
+                self.happened.push(Happening::normal("Adopted", note));
+            }
+            Claim::Refuse(message) => return Err(Fault::Refused { reason: "NameTaken", message }),
+        }
+        Ok(())
+    }
+
+    pub(super) fn executed(&mut self, differences: &[Difference], tags: &TagChanges, changed: bool) -> Executed {
+        let tag_fields = tags.fields();
+        if differences.is_empty() && tag_fields.is_empty() {
+            return Executed { corrected: None };
+        }
+        let what = [describe(differences), tag_fields.join(", ")].into_iter().filter(|text| !text.is_empty());
+        let what = what.collect::<Vec<_>>().join(", ");
+        let (reason, note) = match changed {
+            true => ("Updated", format!("applied the spec: {what}")),
+            false => ("DriftCorrected", format!("corrected what was changed outside of Fairlead: {what}")),
+        };
+        info!(object = %self.key, reason, "{note}");
+        self.happened.push(Happening::normal(reason, &note));
+        Executed { corrected: Some((reason.into(), format!("{note}, at {}", Timestamp::now().strftime("%FT%TZ")))) }
+    }
+}
+
+fn appearing<K: Kind>(identity: &Identity) -> Fault {
+    Fault::Appearing(format!("the {} {} was created, and AWS does not show it yet", K::NOUN, identity.name))
+}
+
+pub(super) fn describe(differences: &[Difference]) -> String {
+    let short = |value: &str| match value.char_indices().nth(VALUE_LIMIT) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None if value.is_empty() => "none".into(),
+        None => value.to_owned(),
+    };
+    let text = |difference: &Difference| {
+        format!("{} ({} → {})", difference.field, short(&difference.actual), short(&difference.desired))
+    };
+    differences.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn unix_now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,136 @@
+//! What a reconcile knows of its object and of the settings, and what follows from them. Nothing here
+//! reads or writes anything.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    faults::{Fault, Situation},
+    identity::{self, Source},
+    kind::{Kind, NotYet, Referents},
+    objects::ObjectKey,
+    reconcile::Run,
+    status::is_true,
+};
+use crate::{
+    aws::{
+        call::Regional,
+        identity::Identity,
+        tags::{Owner, PREFIX, TagChanges, Tags},
+    },
+    crd::{self, spec::CommonSpec},
+    queue::scheduler::{Next, Priority},
+};
+
+/// The prefix of tags in the list of managed fields.
+const TAG_FIELD: &str = "tags.";
+
+impl<K: Kind> Run<'_, K> {
+    pub(super) fn desired(&self, spec: &K::Spec, identity: &Identity) -> Result<K::Desired, NotYet> {
+        let referents: Referents = K::references(spec)
+            .into_iter()
+            .map(|name| {
+                let key = ObjectKey { name: name.clone(), ..self.key.clone() };
+                (name, self.controller.referent(&key, &self.key))
+            })
+            .collect();
+        K::desired(spec, identity, &referents)
+    }
+
+    pub(super) fn desired_tags(&self, spec: &K::Spec) -> Tags {
+        let general = self.controller.context.settings.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()));
+        let own = K::common(spec).tags.clone().unwrap_or_default();
+        general.chain(own).chain(self.owner().tags()).collect()
+    }
+
+    pub(super) fn tag_changes(&self, spec: &K::Spec, managed: &[String]) -> TagChanges {
+        let managed: Vec<_> = managed.iter().filter_map(|field| field.strip_prefix(TAG_FIELD)).collect();
+        let actual = self.memory.tags.as_ref();
+        actual.map(|actual| TagChanges::between(&self.desired_tags(spec), actual, &managed)).unwrap_or_default()
+    }
+
+    pub(super) fn managed_before(&self) -> Vec<String> {
+        let status = self.object.status();
+        status.get("managed").and_then(|managed| serde_json::from_value(managed.clone()).ok()).unwrap_or_default()
+    }
+
+    /// The list of managed fields: those of the spec; while the work is `under_way` those of before
+    /// as well, since it may end halfway; and always those that this version does not know.
+    pub(super) fn managed_after(&self, desired: &K::Desired, spec: &K::Spec, under_way: bool) -> Vec<String> {
+        let tags = self.desired_tags(spec);
+        let tags = tags.keys().filter(|key| !key.starts_with(PREFIX));
+        let now = K::managed(desired).into_iter().chain(tags.map(|key| format!("{TAG_FIELD}{key}")));
+        let stays =
+            |field: &String| under_way || !(field.starts_with(TAG_FIELD) || K::FIELDS.contains(&field.as_str()));
+        let before = self.managed_before().into_iter().filter(stays);
+        now.chain(before).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        Owner {
+            cluster: self.controller.context.cluster.clone(),
+            namespace: self.key.namespace.clone(),
+            name: self.key.name.clone(),
+            kind: K::KIND.into(),
+            uid: self.object.uid().into(),
+        }
+    }
+
+    pub(super) fn recorded_identity(&self) -> Result<Option<Identity>, NotYet> {
+        identity::recorded(self.object.annotation(crd::IDENTITY), &self.object.status())
+    }
+
+    pub(super) fn source<'s>(&'s self, account: &'s str) -> Source<'s> {
+        let context = &self.controller.context;
+        Source {
+            account,
+            default_region: context.clients.default_region(),
+            template: &context.settings.resource_name,
+            namespace: &self.key.namespace,
+            name: &self.key.name,
+        }
+    }
+
+    pub(super) fn account(&self) -> Result<String, Fault> {
+        self.controller.context.account.id().ok_or(Fault::AccountUnknown)
+    }
+
+    pub(super) fn aws(&self, identity: &Identity) -> Regional<K::Client> {
+        self.controller.context.clients.regional(K::SERVICE, &identity.region, K::client, K::classify)
+    }
+
+    pub(super) fn may_adopt(&self) -> bool {
+        let patterns = &self.controller.context.settings.allow_adoption;
+        patterns.iter().any(|pattern| pattern.matches(&self.key.namespace, &self.key.name))
+    }
+
+    /// Whether the last status does not say that the present spec is in effect.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.spec_changed() || !is_true(&self.object.status(), "Synced")
+    }
+
+    pub(super) fn spec_changed(&self) -> bool {
+        let observed = self.object.status().get("observedGeneration").and_then(Value::as_i64);
+        observed != self.object.generation()
+    }
+
+    pub(super) fn connection_name(&self, common: &CommonSpec) -> Option<String> {
+        let connection = common.connection.clone().unwrap_or_default();
+        connection.enabled.unwrap_or(true).then(|| connection.name.unwrap_or_else(|| self.key.name.clone()))
+    }
+
+    pub(super) fn situation(&self) -> Situation {
+        Situation {
+            deleting: self.object.is_deleting(),
+            exists: K::handle(&self.object.status()).is_some(),
+            failures: self.failures,
+            rejections: self.memory.rejections,
+            poll: self.controller.context.settings.poll_interval(),
+        }
+    }
+
+    pub(super) fn poll(&self) -> Next {
+        Next::After(self.controller.context.settings.poll_interval(), Priority::Poll)
+    }
+}
