@@ -1,6 +1,6 @@
 //! The wiring of `fairlead run`: which tasks start, and in which order they stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::core::v1::{ConfigMap, Namespace},
@@ -8,6 +8,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Config,
+    config::InferConfigError,
     runtime::{reflector, watcher},
 };
 use tokio::{
@@ -33,7 +34,7 @@ use crate::{
         dispatcher::Queue,
         scheduler::{Next, Priority, Ready},
     },
-    settings::{CountInterval, Settings},
+    settings::Settings,
     shard::Permits,
     telemetry::health::{self, Component, Health},
 };
@@ -97,7 +98,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         account: account.clone(),
         permits: Permits,
         instance: settings.identity.clone(),
-        settings: adjusted(settings),
+        settings,
         cluster,
         queue: queue.clone(),
         connections,
@@ -172,12 +173,21 @@ async fn caches_filled(health: &Health) {
 }
 
 async fn connect() -> Result<Client, AppError> {
-    let mut config = Config::infer().await.map_err(|error| {
-        AppError::Kubernetes(format!("{error}; set KUBECONFIG, or run in a pod with a ServiceAccount"))
-    })?;
+    let mut config = Config::infer().await.map_err(|error| AppError::Kubernetes(no_config(&error)))?;
     // The queue retries, with fairness and backoff; a client that does so too would hide it.
     config.default_retry = false;
     Client::try_from(config).map_err(|error| AppError::Kubernetes(error.to_string()))
+}
+
+/// Where KUBECONFIG is set it was meant, and nothing else is to be told about.
+fn no_config(error: &InferConfigError) -> String {
+    // A parse error draws a picture of the place in the lines after its first.
+    let first_line = |text: String| text.lines().next().unwrap_or_default().to_owned();
+    let kubeconfig = error.source().map(|error| first_line(error.to_string())).unwrap_or_default();
+    match std::env::var("KUBECONFIG") {
+        Ok(path) if !path.is_empty() => format!("KUBECONFIG={path}: {kubeconfig}"),
+        _ => format!("{kubeconfig}, and this is no pod; set KUBECONFIG, or run in a pod with a ServiceAccount"),
+    }
 }
 
 async fn cluster_id(client: &Client, settings: &Settings) -> Result<String, AppError> {
@@ -209,15 +219,6 @@ fn namespaces(settings: &Settings) -> Vec<Option<String>> {
         [] => vec![None],
         namespaces => namespaces.iter().cloned().map(Some).collect(),
     }
-}
-
-/// A frequency that the user set holds for message counts too, unless they have their own.
-fn adjusted(settings: Settings) -> Settings {
-    let set = |name: &str| std::env::var_os(name).is_some();
-    if set("RECONCILE_FREQUENCY_SECONDS") && !set("FAIRLEAD_COUNT_INTERVAL") {
-        return Settings { count_interval: CountInterval::Every(settings.poll_interval()), ..settings };
-    }
-    settings
 }
 
 type MapWatch = (reflector::store::Writer<ConfigMap>, Api<ConfigMap>);

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
-use clap::Args;
+use clap::{ArgMatches, Args, parser::ValueSource};
 
 use crate::telemetry::logs::LogFormat;
 
@@ -15,16 +15,16 @@ pub const PREFIX: &str = "FAIRLEAD_";
 pub struct Settings {
     /// AWS region of objects that name none. Default: what the AWS SDK finds (`AWS_REGION`, the
     /// profile).
-    #[arg(long, env = "FAIRLEAD_REGION", value_name = "REGION", value_parser = not_empty)]
+    #[arg(long, env = "FAIRLEAD_REGION", value_name = "REGION", value_parser = region)]
     pub region: Option<String>,
 
     /// Namespaces to watch, separated by commas. Default: all.
-    #[arg(long, env = "FAIRLEAD_WATCH_NAMESPACES", value_name = "NAMES", value_delimiter = ',', value_parser = not_empty)]
+    #[arg(long, env = "FAIRLEAD_WATCH_NAMESPACES", value_name = "NAMES", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
 
     /// What this cluster is called in the owner tags. Keep it when a cluster is rebuilt, or its
     /// resources belong to somebody else. Default: the uid of the namespace kube-system.
-    #[arg(long, env = "FAIRLEAD_CLUSTER_ID", value_name = "ID", value_parser = not_empty)]
+    #[arg(long, env = "FAIRLEAD_CLUSTER_ID", value_name = "ID", value_parser = cluster_id)]
     pub cluster_id: Option<String>,
 
     /// How an object's AWS name is made where its spec has none: a text with `{name}`, and
@@ -46,7 +46,7 @@ pub struct Settings {
     pub allow_observe: Vec<Pattern>,
 
     /// Seconds between two looks at a resource that is in sync, 1 to 86400.
-    #[arg(long, env = "RECONCILE_FREQUENCY_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, env = "RECONCILE_FREQUENCY_SECONDS", value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub reconcile_frequency_seconds: u64,
 
     /// The least time between two status writes for message counts alone: seconds (1 to 86400), or
@@ -56,15 +56,15 @@ pub struct Settings {
     pub count_interval: CountInterval,
 
     /// How many reconciles run at once, 1 to 1024.
-    #[arg(long, env = "FAIRLEAD_CONCURRENCY", value_name = "NUMBER", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    #[arg(long, env = "FAIRLEAD_CONCURRENCY", value_name = "NUMBER", default_value = "64", value_parser = concurrency)]
     pub concurrency: u16,
 
     /// Where `/healthz` and `/readyz` are served.
-    #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081")]
+    #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081", value_parser = address)]
     pub health_addr: SocketAddr,
 
     /// This replica's name, in the events that it writes: the pod's name.
-    #[arg(long, env = "FAIRLEAD_IDENTITY", value_name = "NAME", default_value = "fairlead", value_parser = not_empty)]
+    #[arg(long, env = "FAIRLEAD_IDENTITY", value_name = "NAME", default_value = "fairlead", value_parser = identity)]
     pub identity: String,
 
     /// The form of log lines. What is logged, RUST_LOG says.
@@ -106,6 +106,16 @@ impl Settings {
     pub fn poll_interval(&self) -> Duration {
         Duration::from_secs(self.reconcile_frequency_seconds)
     }
+
+    /// The settings in effect, given where each came from: a frequency that the user set holds for
+    /// message counts too, unless they have their own.
+    #[must_use]
+    pub fn in_effect(self, sources: &ArgMatches) -> Self {
+        if counts_follow_frequency(sources) {
+            return Self { count_interval: CountInterval::Every(self.poll_interval()), ..self };
+        }
+        self
+    }
 }
 
 impl NameTemplate {
@@ -119,9 +129,10 @@ impl FromStr for NameTemplate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
         let rest = text.replace("{namespace}", "").replace("{name}", "");
         if !text.contains("{name}") {
-            return Err("{name} must be part of it, or all objects share one name".into());
+            return Err("it needs {name}, or all objects would share one name".into());
         }
         if let Some(bad) = rest.chars().find(|c| !c.is_ascii_alphanumeric() && !"-_".contains(*c)) {
             return Err(format!("{bad:?} is not allowed; known placeholders are {{name}} and {{namespace}}"));
@@ -134,12 +145,12 @@ impl FromStr for Tag {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (key, value) = text.split_once('=').ok_or("a tag is key=value")?;
+        let (key, value) = text.trim().split_once('=').ok_or("a tag is key=value")?;
         if key.is_empty() || key.len() > 128 || value.len() > 256 {
             return Err("a key has 1 to 128 characters, a value at most 256".into());
         }
         if key.starts_with(crate::aws::tags::PREFIX) || key.starts_with("aws:") {
-            return Err(format!("{key:?}: keys that begin with {} or aws: are reserved", crate::aws::tags::PREFIX));
+            return Err(format!("keys that begin with {} or aws: are reserved", crate::aws::tags::PREFIX));
         }
         Ok(Self { key: key.into(), value: value.into() })
     }
@@ -149,7 +160,8 @@ impl FromStr for Pattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (namespace, name) = text.split_once('/').ok_or("a pattern is namespace/name, for example shop/* or */*")?;
+        let (namespace, name) =
+            text.trim().split_once('/').ok_or("a pattern is namespace/name, for example shop/* or */*")?;
         if namespace.is_empty() || name.is_empty() || name.contains('/') {
             return Err("a pattern is namespace/name, for example shop/* or */*".into());
         }
@@ -171,9 +183,9 @@ impl FromStr for CountInterval {
         if text == "off" {
             return Ok(Self::Off);
         }
-        match text.parse() {
+        match text.trim().parse() {
             Ok(seconds @ 1..=86_400) => Ok(Self::Every(Duration::from_secs(seconds))),
-            _ => Err("1 to 86400 seconds, or off".into()),
+            _ => Err("allowed: 1 to 86400 seconds, or off".into()),
         }
     }
 }
@@ -185,11 +197,49 @@ fn glob(pattern: &str, text: &str) -> bool {
     rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| glob(tail, &rest[at..]))
 }
 
-fn not_empty(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("it must not be empty".into()),
-        text => Ok(text.into()),
+/// Whether [`Settings::count_interval`] is what [`Settings::reconcile_frequency_seconds`] says.
+pub fn counts_follow_frequency(sources: &ArgMatches) -> bool {
+    let set = |id| matches!(sources.value_source(id), Some(ValueSource::CommandLine | ValueSource::EnvVariable));
+    set("reconcile_frequency_seconds") && !set("count_interval")
+}
+
+fn region(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    made_of(text, 32, fits, "an AWS region, for example eu-west-1")
+}
+
+fn namespace(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    made_of(text, 63, fits, "names of namespaces, separated by commas")
+}
+
+fn cluster_id(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c);
+    made_of(text, 256, fits, "1 to 256 of letters, digits and _.:/=+-@")
+}
+
+fn identity(text: &str) -> Result<String, String> {
+    made_of(text, 128, |c| c.is_ascii_graphic(), "1 to 128 characters without spaces")
+}
+
+fn made_of(text: &str, longest: usize, fits: impl Fn(char) -> bool, allowed: &str) -> Result<String, String> {
+    let text = text.trim();
+    match !text.is_empty() && text.len() <= longest && text.chars().all(fits) {
+        true => Ok(text.into()),
+        false => Err(format!("allowed: {allowed}")),
     }
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    text.trim().parse().ok().filter(|it| (1..=86_400).contains(it)).ok_or("allowed: 1 to 86400 seconds".into())
+}
+
+fn concurrency(text: &str) -> Result<u16, String> {
+    text.trim().parse().ok().filter(|it| (1..=1_024).contains(it)).ok_or("allowed: a number from 1 to 1024".into())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| "allowed: an IP address and a port, for example 0.0.0.0:8081 or [::]:8081".into())
 }
 
 /// A variable with our prefix that is none of `known`, and the known one nearest to it.
@@ -203,13 +253,19 @@ pub struct Unknown<'a> {
 
 /// The variables among `set` that have our prefix but mean nothing.
 pub fn unknown<'a>(known: &'a [String], set: impl IntoIterator<Item = String>) -> Vec<Unknown<'a>> {
+    let set: Vec<String> = set.into_iter().collect();
+    // Kubernetes sets variables in every pod for each Service of its namespace: for one that is called
+    // fairlead, and for those whose name begins so.
+    let services: Vec<&str> = set.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
     let injected = |name: &str| {
-        // Kubernetes sets these in every pod for a Service that is called fairlead.
-        ["PORT", "SERVICE_"].iter().any(|injected| name[PREFIX.len()..].starts_with(injected))
+        ["FAIRLEAD"].iter().chain(&services).any(|service| {
+            let rest = name.strip_prefix(service).unwrap_or_default();
+            rest == "_PORT" || rest.starts_with("_PORT_") || rest.starts_with("_SERVICE_")
+        })
     };
     let mut unknown: Vec<_> = set
-        .into_iter()
-        .filter(|name| name.starts_with(PREFIX) && !known.contains(name) && !injected(name))
+        .iter()
+        .filter(|name| name.starts_with(PREFIX) && !known.contains(*name) && !injected(name))
         .map(|name| {
             let nearest = known
                 .iter()
@@ -217,7 +273,7 @@ pub fn unknown<'a>(known: &'a [String], set: impl IntoIterator<Item = String>) -
                 .filter(|(likeness, _)| *likeness > 0.7)
                 .max_by(|a, b| a.0.total_cmp(&b.0))
                 .map(|(_, known)| known.as_str());
-            Unknown { name, nearest }
+            Unknown { name: name.clone(), nearest }
         })
         .collect();
     unknown.sort_by(|a, b| a.name.cmp(&b.name));
@@ -277,6 +333,10 @@ mod tests {
             "FAIRLEAD_REGION",
             "FAIRLEAD_PORT_8080_TCP",
             "FAIRLEAD_SERVICE_HOST",
+            "FAIRLEAD_METRICS_SERVICE_HOST",
+            "FAIRLEAD_METRICS_PORT",
+            "FAIRLEAD_METRICS_PORT_8080_TCP",
+            "FAIRLEAD_PORTS",
             "FAIRLEAD_ZZZ",
             "PATH",
         ];
@@ -284,6 +344,7 @@ mod tests {
             unknown(&known, set.map(str::to_owned)),
             [
                 Unknown { name: "FAIRLEAD_CONCURENCY".into(), nearest: Some("FAIRLEAD_CONCURRENCY") },
+                Unknown { name: "FAIRLEAD_PORTS".into(), nearest: None },
                 Unknown { name: "FAIRLEAD_ZZZ".into(), nearest: None },
             ]
         );

@@ -8,11 +8,16 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::provider::ProvideCredentials as _;
+use aws_credential_types::provider::{ProvideCredentials as _, error::CredentialsError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::{Service, account::Reachability, call::Regional, errors::Classify};
+use super::{
+    Service,
+    account::Reachability,
+    call::Regional,
+    errors::{Classify, causes},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +58,7 @@ impl Clients {
 
     /// The region for objects that name none.
     pub fn default_region(&self) -> Option<&str> {
-        self.config.region().map(AsRef::as_ref)
+        self.config.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty())
     }
 
     /// Whether the credentials chain yields credentials.
@@ -64,7 +69,10 @@ impl Clients {
         let provider = self.config.credentials_provider().ok_or("no credentials provider is configured")?;
         match provider.provide_credentials().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
+            Err(CredentialsError::CredentialsNotLoaded(_)) => {
+                Err("there are none in variables, a profile, or a role of the pod, container or instance".into())
+            }
+            Err(error) => Err(format!("{error}: {}", causes(&error)).trim_end_matches(": ").to_owned()),
         }
     }
 

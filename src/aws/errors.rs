@@ -180,7 +180,7 @@ fn presentable(code: &str, message: &str) -> String {
 }
 
 /// The error's causes, innermost last, without the outermost ("dispatch failure").
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut texts = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,5 +1,6 @@
 //! `fairlead run`.
 
+use clap::ArgMatches;
 use tracing::warn;
 
 use super::{Failure, start_logs, unknown_variables};
@@ -11,7 +12,8 @@ pub(super) struct Args {
     settings: Settings,
 }
 
-pub(super) fn main(Args { settings }: Args) -> Result<(), Failure> {
+pub(super) fn main(Args { settings }: Args, matches: &ArgMatches) -> Result<(), Failure> {
+    let settings = settings.in_effect(matches);
     start_logs(settings.log_format)?;
     unknown_variables().iter().for_each(|line| warn!("{line}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

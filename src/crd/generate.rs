@@ -22,22 +22,31 @@ const KEEP: [(&str, &str); 3] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
 ];
 
-/// Rules on fields of [`super::spec::CommonSpec`]: (rule, message). Their transitions only fire
-/// where the old spec has the field, so that a region or name may be set later.
-const COMMON_RULES: [(&str, &str); 4] = [
+/// Rules on an object that concern its [`super::spec::CommonSpec`]: (rule, message). They stand at
+/// the root, where there is an old self also if the old object had no spec, or the new one has none.
+/// A region or name that was not set may be set later.
+const TRANSITIONS: [(&str, &str); 2] = [
     (
-        "!has(oldSelf.region) || (has(self.region) && self.region == oldSelf.region)",
-        "region can't be changed: the resource stays where it was created; create another object for the other region",
+        "!has(oldSelf.spec) || !has(oldSelf.spec.region) || (has(self.spec) && has(self.spec.region) && self.spec.region == oldSelf.spec.region)",
+        "spec.region can't be changed: the resource stays where it was created; set it back, or create another object for the other region",
     ),
     (
-        "!has(oldSelf.name) || (has(self.name) && self.name == oldSelf.name)",
-        "name can't be changed: AWS can't rename the resource; create another object with the new name",
+        "!has(oldSelf.spec) || !has(oldSelf.spec.name) || (has(self.spec) && has(self.spec.name) && self.spec.name == oldSelf.spec.name)",
+        "spec.name can't be changed: AWS can't rename the resource; set it back, or create another object with the new name",
     ),
+];
+
+/// Rules on [`super::spec::CommonSpec`]: (rule, message).
+const COMMON_RULES: [(&str, &str); 3] = [
     (
         "!has(self.tags) || self.tags.all(k, !k.startsWith('fairlead.dev/') && !k.startsWith('aws:'))",
         "tags: keys that begin with fairlead.dev/ or aws: are reserved",
     ),
     ("!has(self.tags) || self.tags.all(k, size(k) >= 1 && size(k) <= 128)", "tags: a key has 1 to 128 characters"),
+    (
+        "!has(self.connection) || !has(self.connection.keys) || self.connection.keys.all(a, self.connection.keys.exists_one(b, self.connection.keys[a] == self.connection.keys[b]))",
+        "connection.keys: two keys have the same new name; give each its own",
+    ),
 ];
 
 /// `crd`, completed.
@@ -53,24 +62,41 @@ pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> 
         .pointer_mut("/spec/versions/0/schema/openAPIV3Schema")
         .ok_or_else(|| GenerateError::Shape(name.clone(), "schema"))?;
     not_nullable(schema);
+    unwrapped(schema);
     if let Some(schema) = schema.as_object_mut() {
         // An object without a spec is one with an empty spec.
         schema.remove("required");
     }
     let spec = schema.pointer_mut("/properties/spec").ok_or_else(|| GenerateError::Shape(name.clone(), "spec"))?;
-    let rules = spec
-        .as_object_mut()
-        .ok_or_else(|| GenerateError::Shape(name.clone(), "spec"))?
-        .entry("x-kubernetes-validations")
-        .or_insert_with(|| json!([]));
-    if let Some(rules) = rules.as_array_mut() {
-        rules.extend(COMMON_RULES.iter().map(|(rule, message)| json!({ "rule": rule, "message": message })));
-    }
+    add_rules(spec, &COMMON_RULES);
+    add_rules(schema, &TRANSITIONS);
     let status =
         schema.pointer_mut("/properties/status").ok_or_else(|| GenerateError::Shape(name.clone(), "status"))?;
     status["default"] = json!({ "observedGeneration": -1 });
     status["properties"]["observedGeneration"]["default"] = json!(-1);
     Ok(crd)
+}
+
+fn add_rules(schema: &mut Value, rules: &[(&str, &str)]) {
+    let all = &mut schema["x-kubernetes-validations"];
+    let before = all.as_array().cloned().unwrap_or_default();
+    let added = rules.iter().map(|(rule, message)| json!({ "rule": rule, "message": message }));
+    *all = before.into_iter().chain(added).collect();
+}
+
+/// A description's lines, where a comment in the source was wrapped, as one: kubectl wraps them itself.
+fn unwrapped(schema: &mut Value) {
+    match schema {
+        Value::Object(schema) => {
+            if let Some(Value::String(description)) = schema.get_mut("description") {
+                let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+            }
+            schema.values_mut().for_each(unwrapped);
+        }
+        Value::Array(schemas) => schemas.iter_mut().for_each(unwrapped),
+        _ => {}
+    }
 }
 
 /// The API server drops a null where it is not allowed: the field is then not set, which is what it

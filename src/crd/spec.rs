@@ -33,9 +33,9 @@ pub struct CommonSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
 
-    /// Tags for the AWS resource. Tags set by others are left alone.
+    /// Tags for the AWS resource, at most 40. Tags set by others are left alone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 40), inner(length(max = 256)))]
+    #[schemars(schema_with = "tags")]
     pub tags: Option<BTreeMap<String, String>>,
 
     /// Where the resource's address is published for applications.
@@ -84,12 +84,15 @@ pub struct Connection {
 
     /// Name of the published object. Default: this object's name.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub name: Option<String>,
 
-    /// Other names for the published keys, for example `queueURL: QUEUE_URL`.
+    /// Other names for published keys, for example `queueURL: QUEUE_URL`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 16), inner(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$")))]
+    #[schemars(schema_with = "keys")]
     pub keys: Option<BTreeMap<String, String>>,
 }
 
@@ -99,6 +102,28 @@ pub struct LocalReference {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
+}
+
+/// AWS allows 50 tags; the rest is for the owner's and the operator's.
+fn tags(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 40,
+        "additionalProperties": { "type": "string", "maxLength": 256 },
+    })
+}
+
+/// Values are what Kubernetes takes as a ConfigMap's key.
+fn keys(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": {
+            "type": "string",
+            "maxLength": 253,
+            "pattern": r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$",
+        },
+    })
 }
 
 impl CommonSpec {

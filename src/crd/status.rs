@@ -45,21 +45,26 @@ pub struct ResourceIdentity {
     pub adopted: bool,
 }
 
-/// The schema of a standard Kubernetes condition.
+/// A standard Kubernetes condition.
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[allow(missing_docs, reason = "a schema only; the descriptions are Kubernetes' own")]
 struct ConditionSchema {
+    /// `Ready`, `Synced`, `Reconciling` or `Stalled`.
     #[expect(dead_code, reason = "a schema only")]
     r#type: String,
+    /// `True`, `False` or `Unknown`.
     #[expect(dead_code, reason = "a schema only")]
     status: String,
+    /// Why, in one word for programs.
     #[expect(dead_code, reason = "a schema only")]
     reason: String,
+    /// Why, for people: the error, the field and the way out.
     #[expect(dead_code, reason = "a schema only")]
     message: String,
+    /// The generation of the spec that the condition speaks of.
     #[expect(dead_code, reason = "a schema only")]
     observed_generation: Option<i64>,
+    /// When its status last changed.
     #[expect(dead_code, reason = "a schema only")]
     #[schemars(extend("format" = "date-time"))]
     last_transition_time: String,

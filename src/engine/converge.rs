@@ -117,6 +117,9 @@ impl<K: Kind> Run<'_, K> {
         let Some(observed) = K::observe(aws, &handle).await? else { return Err(appearing::<K>(identity)) };
         // The answer to a create may be a resource that was there: then its tags say whose it is.
         let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
+        if !created {
+            self.memory.created = None;
+        }
         if created {
             self.memory.tags = Some(tags);
             self.memory.looks = 0;
@@ -211,6 +214,7 @@ impl<K: Kind> Run<'_, K> {
         if ours || patterns.iter().any(|pattern| pattern.matches(namespace, name)) {
             return Ok(());
         }
+        self.memory.doubt_tags();
         Err(Fault::Refused {
             reason: "ObserveNotAllowed",
             message: format!(
@@ -240,7 +244,10 @@ impl<K: Kind> Run<'_, K> {
                 let note = format!("took over the existing {} {}", K::NOUN, identity.arn(K::SERVICE));
                 self.happened.push(Happening::normal("Adopted", note));
             }
-            Claim::Refuse(message) => return Err(Fault::Refused { reason: "NameTaken", message }),
+            Claim::Refuse(message) => {
+                self.memory.doubt_tags();
+                return Err(Fault::Refused { reason: "NameTaken", message });
+            }
         }
         Ok(())
     }

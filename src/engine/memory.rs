@@ -95,6 +95,13 @@ impl<H> Memory<H> {
         true
     }
 
+    /// The tags say that the resource is not ours: the next look reads them again, since somebody
+    /// may have changed them.
+    pub fn doubt_tags(&mut self) {
+        self.tags = None;
+        self.looks = TAGS_EVERY;
+    }
+
     /// The resource is gone: what was remembered of it is void.
     pub fn forget_resource(&mut self) {
         self.handle = None;

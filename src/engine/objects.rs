@@ -51,6 +51,9 @@ pub enum KubeError {
     /// The API server did not answer in time; the effect is unknown.
     #[error("the API server did not answer within {} s", TIMEOUT.as_secs())]
     Timeout,
+    /// There is no connection to the API server; the effect is unknown.
+    #[error("the API server can't be reached: {0}")]
+    Unreachable(String),
     /// Anything else, a missing RBAC rule included.
     #[error("the API server refuses: {0}")]
     Other(String),
@@ -67,9 +70,17 @@ impl From<kube::Error> for KubeError {
                 (422, _) if status.message.contains("uid") => Self::Conflict,
                 (code, _) => Self::Other(format!("{} ({code})", status.message)),
             },
+            kube::Error::Service(error) => Self::Unreachable(innermost(error.as_ref())),
+            kube::Error::HyperError(error) => Self::Unreachable(innermost(&error)),
             other => Self::Other(other.to_string()),
         }
     }
+}
+
+/// What an error says at its root: "Connection refused", not "client error".
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let root = std::iter::successors(Some(error), |error| error.source()).last();
+    root.map(ToString::to_string).unwrap_or_default()
 }
 
 /// `call`, waited for so long and no longer.

@@ -1,7 +1,8 @@
 //! Logs, to standard error.
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -12,20 +13,27 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged without `RUST_LOG`. What these libraries complain of, Fairlead tells itself,
+/// in a line that says more.
+const DEFAULT: &str = "info,kube_client=off,rustls_platform_verifier=off,aws_config=off";
+
 /// Starts logging. `RUST_LOG` chooses what is logged; without it, `info` and above.
 ///
 /// # Errors
 /// Where `RUST_LOG` is not understood, one line that says so.
 pub fn init(format: LogFormat) -> Result<(), String> {
-    // An SDK that logs requests at trace level would log tokens: its wire level stays off.
     let filter = match std::env::var("RUST_LOG") {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|e| format!("RUST_LOG={text:?}: {e}"))?,
-        _ => EnvFilter::new("info"),
+        _ => EnvFilter::new(DEFAULT),
     };
+    // At trace level the SDK logs answers as they came, credentials included.
+    let safe = filter_fn(|event| !(event.target().starts_with("aws_") && *event.level() == Level::TRACE));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
-        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).finish().with(safe).init();
+        }
+        LogFormat::Json => logs.json().flatten_event(true).finish().with(safe).init(),
     }
     Ok(())
 }

@@ -1,4 +1,20 @@
 //! End to end: a real API server, AWS emulators over HTTP, and the operator as a process of its own.
 
+mod adoption;
+mod appliers;
+mod attributes;
+mod conditions;
+mod connection;
+mod crashes;
+mod dead_letter;
+mod deletion;
+mod errors;
 mod lifecycle;
+mod management;
+mod messages;
+mod moto;
+mod ownership;
+mod policies;
+mod regions;
+mod scene;
 mod world;

@@ -277,3 +277,82 @@ pub fn row(object: &DynamicObject) -> String {
 fn shown(object: &DynamicObject) -> String {
     format!("{} {} {}", object.name_any(), serde_json::to_string(&object.metadata).unwrap_or_default(), object.data)
 }
+
+impl World {
+    /// Changes an SQSQueue's spec, and waits until it is in sync with that.
+    pub async fn set(&self, name: &str, spec: Value) -> Result<DynamicObject> {
+        self.patch(name, json!({ "spec": spec })).await?;
+        self.in_sync(name).await
+    }
+
+    /// Waits until `look` answers; its error is what was seen instead.
+    pub async fn eventually<T>(&self, what: &str, look: impl AsyncFnMut() -> Result<T, String>) -> Result<T> {
+        self.explained(eventually(what, DEADLINE, look).await)
+    }
+
+    /// Waits until an attribute of a queue has this value in AWS; "" stands for one that is not set.
+    pub async fn until_attribute(&self, aws_name: &str, attribute: &str, value: &str) -> Result<()> {
+        let look = async || match self.attributes(aws_name).await {
+            Ok(all) if all.get(attribute).map_or("", String::as_str) == value => Ok(()),
+            Ok(all) => Err(format!("{all:?}")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        self.eventually(&format!("{attribute} = {value:?}"), look).await
+    }
+
+    /// Waits until so many further looks at the only resource of this world are over, with all that
+    /// follows from them.
+    pub async fn resyncs(&self, count: usize) -> Result<()> {
+        // The look after the last one begins when that one's reconcile has ended.
+        let enough = self.proxy.calls_of("GetQueueAttributes").len() + count + 1;
+        let look = async || match self.proxy.calls_of("GetQueueAttributes").len() {
+            looks if looks > enough => Ok(()),
+            looks => Err(format!("{looks} looks, {enough} were there or awaited")),
+        };
+        self.eventually("resyncs", look).await
+    }
+
+    /// A world with a ready operator that looks at a resource by itself once an hour.
+    pub async fn quiet(aws: Aws) -> Result<Self> {
+        let mut world = Self::new(aws).await?.env("RECONCILE_FREQUENCY_SECONDS", "3600");
+        world.start_operator().await?;
+        Ok(world)
+    }
+
+    /// Changes an attribute of a queue behind the operator's back.
+    pub async fn drift(&self, aws_name: &str, attribute: &str, value: &str) -> Result<()> {
+        let url = self.queue_url(aws_name).await?.with_context(|| format!("there is no queue {aws_name}"))?;
+        self.sqs().set_queue_attributes().queue_url(url).attributes(attribute.into(), value).send().await?;
+        Ok(())
+    }
+
+    /// Waits until the events about an SQSQueue have these reasons, in order.
+    pub async fn told(&self, name: &str, reasons: &[&str]) -> Result<()> {
+        let look = async || match self.events(name).await {
+            Ok(told) if told == reasons => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        self.eventually(&format!("{name}: the events {reasons:?}"), look).await
+    }
+
+    /// Has a resource looked at until its tags have been read, which is at every tenth look.
+    pub async fn read_tags(&self, name: &str) -> Result<()> {
+        let before = self.proxy.calls_of("ListQueueTags").len();
+        for _ in 0..20 {
+            if self.proxy.calls_of("ListQueueTags").len() > before {
+                return Ok(());
+            }
+            self.reconcile_now(name).await?;
+        }
+        Err(anyhow!("twenty looks, and the tags were not read: {:?}", self.operations()))
+    }
+
+    /// The notes of the events about an SQSQueue that have this reason.
+    pub async fn notes(&self, name: &str, reason: &str) -> Result<Vec<String>> {
+        let api: Api<k8s_openapi::api::events::v1::Event> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let mut events = api.list(&Default::default()).await?.items;
+        events.retain(|event| event.reason.as_deref() == Some(reason));
+        events.retain(|event| event.regarding.as_ref().is_some_and(|object| object.name.as_deref() == Some(name)));
+        Ok(events.into_iter().filter_map(|event| event.note).collect())
+    }
+}

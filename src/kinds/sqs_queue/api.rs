@@ -13,7 +13,8 @@ use crate::crd::{
     status::CommonStatus,
 };
 
-/// An Amazon SQS queue.
+/// The queue that is asked for. A field that is not set is not managed: SQS's default applies, or what
+/// others have set. A field that is removed goes back to SQS's default.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
     group = "aws.fairlead.dev",
@@ -40,6 +41,12 @@ use crate::crd::{
         .message("spec.name is needed: metadata.name has a character that an SQS name cannot have (allowed: letters, digits, - and _)"),
     validation = Rule::new("has(self.spec) && (has(self.spec.name) || (has(self.spec.fifoQueue) && self.spec.fifoQueue)) || !self.metadata.name.endsWith('.fifo')")
         .message("metadata.name ends in .fifo: set spec.fifoQueue to true, or choose another name"),
+    validation = Rule::new("(has(self.spec) && has(self.spec.name)) || size(self.metadata.name) <= (has(self.spec) && has(self.spec.fifoQueue) && self.spec.fifoQueue && !self.metadata.name.endsWith('.fifo') ? 75 : 80)")
+        .message("spec.name is needed: metadata.name is longer than an SQS name may be (80 characters, of which .fifo is 5)"),
+    validation = Rule::new("(has(self.spec) && has(self.spec.fifoQueue) && self.spec.fifoQueue) == (has(oldSelf.spec) && has(oldSelf.spec.fifoQueue) && oldSelf.spec.fifoQueue)")
+        .message("spec.fifoQueue can't be changed: SQS fixes a queue's type when it is created; set it back, or create another SQSQueue"),
+    validation = Rule::new("!has(self.spec) || !has(self.spec.redrivePolicy) || !has(self.spec.redrivePolicy.deadLetterQueueRef) || self.spec.redrivePolicy.deadLetterQueueRef.name != self.metadata.name")
+        .message("spec.redrivePolicy.deadLetterQueueRef: a queue can't be its own dead-letter queue; name another SQSQueue"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -49,8 +56,6 @@ use crate::crd::{
         .message("name: at most 80 characters, of which the .fifo that is appended to a FIFO queue's name is 5"),
     validation = Rule::new("!has(self.name) || !self.name.endsWith('.fifo') || (has(self.fifoQueue) && self.fifoQueue)")
         .message("name ends in .fifo: set fifoQueue to true, or choose another name"),
-    validation = Rule::new("(has(self.fifoQueue) && self.fifoQueue) == (has(oldSelf.fifoQueue) && oldSelf.fifoQueue)")
-        .message("fifoQueue can't be changed: SQS fixes a queue's type when it is created; create another SQSQueue"),
     validation = Rule::new("(has(self.fifoQueue) && self.fifoQueue) || !has(self.contentBasedDeduplication)")
         .message("contentBasedDeduplication is for FIFO queues: set fifoQueue to true, or remove it"),
     validation = Rule::new("(has(self.fifoQueue) && self.fifoQueue) || !has(self.deduplicationScope)")
@@ -61,6 +66,12 @@ use crate::crd::{
         .message("fifoThroughputLimit perMessageGroupId needs deduplicationScope messageGroup"),
     validation = Rule::new("!(has(self.kmsMasterKeyID) && has(self.sqsManagedSseEnabled) && self.sqsManagedSseEnabled)")
         .message("kmsMasterKeyID and sqsManagedSseEnabled exclude each other: remove one"),
+    validation = Rule::new("!has(self.redrivePolicy) || !has(self.redrivePolicy.deadLetterTargetARN) || self.redrivePolicy.deadLetterTargetARN.endsWith('.fifo') == (has(self.fifoQueue) && self.fifoQueue)")
+        .message("redrivePolicy.deadLetterTargetARN: the dead-letter queue of a FIFO queue is FIFO (its name ends in .fifo), that of a standard queue is not"),
+    validation = Rule::new("!has(self.connection) || !has(self.connection.keys) || self.connection.keys.all(k, k in ['queueName', 'queueURL', 'queueARN', 'region', 'deadLetterQueueName', 'deadLetterQueueURL', 'deadLetterQueueARN'])")
+        .message("connection.keys: published are queueName, queueURL, queueARN, region, deadLetterQueueName, deadLetterQueueURL and deadLetterQueueARN; use these keys"),
+    validation = Rule::new("!has(self.connection) || !has(self.connection.keys) || self.connection.keys.all(k, !(self.connection.keys[k] in ['queueName', 'queueURL', 'queueARN', 'region', 'deadLetterQueueName', 'deadLetterQueueURL', 'deadLetterQueueARN']) || self.connection.keys[k] in self.connection.keys)")
+        .message("connection.keys: a new name is that of another published key; choose another, or rename that one too"),
 )]
 pub struct SQSQueueSpec {
     #[serde(flatten)]
@@ -71,27 +82,29 @@ pub struct SQSQueueSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fifo_queue: Option<bool>,
 
-    /// Seconds by which the delivery of every message is delayed.
+    /// Seconds by which the delivery of every message is delayed: 0 to 900. SQS's default is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 900))]
     pub delay_seconds: Option<i32>,
 
-    /// The largest message in bytes.
+    /// The largest message in bytes: 1024 to 1048576.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1_024, max = 1_048_576))]
     pub maximum_message_size: Option<i32>,
 
-    /// Seconds for which SQS keeps a message.
+    /// Seconds for which SQS keeps a message: 60 to 1209600. SQS's default is 345600 (4 days).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 1_209_600))]
     pub message_retention_period: Option<i32>,
 
-    /// Seconds for which a receive call waits for a message to arrive (long polling).
+    /// Seconds for which a receive call waits for a message to arrive (long polling): 0 to 20. SQS's
+    /// default is 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 20))]
     pub receive_message_wait_time_seconds: Option<i32>,
 
-    /// Seconds for which a received message is hidden from other receivers.
+    /// Seconds for which a received message is hidden from other receivers: 0 to 43200. SQS's default
+    /// is 30.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 43_200))]
     pub visibility_timeout: Option<i32>,
@@ -112,17 +125,18 @@ pub struct SQSQueueSpec {
     #[schemars(schema_with = "object_or_string")]
     pub redrive_allow_policy: Option<Value>,
 
-    /// The KMS key (id, ARN or alias) that encrypts the messages.
+    /// The KMS key (id, ARN or alias) that encrypts the messages. Excludes sqsManagedSseEnabled.
     #[serde(rename = "kmsMasterKeyID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2_048))]
     pub kms_master_key_id: Option<String>,
 
-    /// Seconds for which SQS reuses a data key before it calls KMS again.
+    /// Seconds for which SQS reuses a data key before it calls KMS again: 60 to 86400. SQS's default is
+    /// 300.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 60, max = 86_400))]
     pub kms_data_key_reuse_period_seconds: Option<i32>,
 
-    /// Encryption with keys that SQS owns (SSE-SQS).
+    /// Encryption with keys that SQS owns (SSE-SQS). SQS's default is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sqs_managed_sse_enabled: Option<bool>,
 
@@ -154,8 +168,8 @@ pub struct RedrivePolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter_queue_ref: Option<LocalReference>,
 
-    /// How often a message may be received before it goes to the dead-letter queue. SQS's default
-    /// is 10.
+    /// How often a message may be received before it goes to the dead-letter queue: 1 to 1000. SQS's
+    /// default is 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000))]
     pub max_receive_count: Option<i32>,

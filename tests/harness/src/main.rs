@@ -4,11 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use fairlead_harness::cluster::Cluster;
 use fairlead_harness::emulator::Emulator;
 use fairlead_harness::tools::Tools;
 use tokio::signal::unix::{SignalKind, signal};
+
+mod demo;
 
 const USAGE: &str = "\
 usage: fairlead-harness COMMAND
@@ -16,6 +18,8 @@ usage: fairlead-harness COMMAND
   setup   build and install all that the tests run on, into the cache
   up      run a control plane with Fairlead's kinds, and an AWS emulator,
           until Ctrl-C, SIGTERM, or the end of a piped standard input
+  demo    show the operator at work, step by step, then leave all of it
+          running until Ctrl-C; with --once, stop at the end
 ";
 
 #[tokio::main]
@@ -24,6 +28,8 @@ async fn main() -> ExitCode {
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["setup"] => setup(),
         ["up"] => up().await,
+        ["demo"] => demo().await,
+        ["demo", "--once"] => terminable(demo::once()).await,
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
             Ok(())
@@ -46,6 +52,27 @@ fn setup() -> Result<()> {
     let began = Instant::now();
     Tools::ensure(|line| println!("[{:6.1} s] {line}", began.elapsed().as_secs_f64()))?;
     Ok(())
+}
+
+async fn demo() -> Result<()> {
+    let demo = terminable(demo::show()).await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = demo.watch_operator() => ended,
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+        _ = terminated.recv() => Ok(()),
+        () = input_end() => Ok(()),
+    }
+}
+
+/// `work`, which a signal ends before its time: dropped, it stops what it started.
+async fn terminable<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    }
 }
 
 async fn up() -> Result<()> {

@@ -1,0 +1,65 @@
+# `make help` lists the targets. Everything that is built or downloaded goes into one cache outside
+# the checkout, so that a second checkout finds it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# As tests/harness finds it; a machine without HOME keeps all of it in the checkout.
+ifeq ($(strip $(FAIRLEAD_CACHE)$(XDG_CACHE_HOME)$(HOME)),)
+export FAIRLEAD_CACHE := $(CURDIR)/target/cache
+endif
+CACHE := $(or $(FAIRLEAD_CACHE),$(if $(XDG_CACHE_HOME),$(XDG_CACHE_HOME)/fairlead,$(HOME)/.cache/fairlead))
+ifeq ($(strip $(CARGO_TARGET_DIR)),)
+CARGO_TARGET_DIR := $(CACHE)/target
+endif
+export CARGO_TARGET_DIR
+
+BIN := $(CARGO_TARGET_DIR)/debug
+# One selection of packages for all: what one target has compiled, the next one finds.
+BUILD := cargo build --locked --workspace --bins
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | while IFS='	' read -r target what; do \
+		printf '  make %-16s %s\n' "$$target" "$$what"; done
+
+.PHONY: build
+build: ## Build the operator and the test support
+	$(BUILD)
+
+.PHONY: demo
+demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
+	@$(BIN)/fairlead-harness demo $(if $(filter-out 0 no false,$(ONCE)),--once)
+
+.PHONY: test
+test: tools ## Run all tests: unit, property, CRD and end to end
+	cargo test --locked --workspace
+
+.PHONY: lint
+lint: ## Check the format, and run clippy with warnings denied
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: generate
+generate: build ## Write deploy/crds and docs/configuration.md anew
+	@$(BIN)/fairlead crds --output-dir deploy/crds
+	@$(BIN)/fairlead config --markdown > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
+.PHONY: check-generated
+check-generated: build ## Fail where a generated file is stale, and show how
+	@new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && mkdir "$$new/crds" && \
+	$(BIN)/fairlead crds --output-dir "$$new/crds" && \
+	$(BIN)/fairlead config --markdown > "$$new/configuration.md" && \
+	stale=0 && \
+	{ diff -ru deploy/crds "$$new/crds" || stale=1; } && \
+	{ diff -u docs/configuration.md "$$new/configuration.md" || stale=1; } && \
+	if [ $$stale = 1 ]; then echo 'generated files are stale: run `make generate`' >&2; exit 1; fi
+
+.PHONY: tools
+tools: build ## Build and install what the tests run on, into the cache
+	@$(BIN)/fairlead-harness setup
+
+.PHONY: clean-cache
+clean-cache: ## Remove all that was built or installed (the next run starts cold)
+	rm -rf '$(CARGO_TARGET_DIR)' '$(CACHE)/tools' '$(CACHE)/ports'

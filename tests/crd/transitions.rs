@@ -1,0 +1,114 @@
+//! What can't be changed once it is set, or ever.
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+
+use crate::cases::{Server, object};
+
+const FIFO: &str = "spec.fifoQueue can't be changed: SQS fixes a queue's type when it is created; set it back, or \
+                    create another SQSQueue";
+const REGION: &str = "spec.region can't be changed: the resource stays where it was created; set it back, or create \
+                      another object for the other region";
+const NAME: &str = "spec.name can't be changed: AWS can't rename the resource; set it back, or create another object \
+                    with the new name";
+
+/// The messages of this suite.
+pub const MESSAGES: [&str; 3] = [FIFO, REGION, NAME];
+
+/// Each change: from one spec (null: none at all) to another, and the refusal.
+async fn check(changes: Vec<(Value, Value, Option<&str>)>) -> Result<()> {
+    let server = Server::new().await?;
+    let spec = |spec: &Value| (!spec.is_null()).then(|| spec.clone());
+    let mut wrong = Vec::new();
+    for (number, (before, after, refused)) in changes.into_iter().enumerate() {
+        let name = format!("queue-{number}");
+        let stored = server.create(&object(&name, spec(&before).as_ref())).await?;
+        let answer = server.ask_replace(&stored, &object(&name, spec(&after).as_ref())).await?;
+        let fits = match (refused, &answer) {
+            (None, None) => true,
+            (Some(message), Some(answer)) => answer.contains(message),
+            _ => false,
+        };
+        if !fits {
+            wrong.push(format!("{before} → {after}\n  expected: {refused:?}\n  answered: {answer:?}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_type_of_a_queue() -> Result<()> {
+    let (fifo, standard) = (json!({ "fifoQueue": true }), json!({ "fifoQueue": false }));
+    check(vec![
+        (fifo.clone(), fifo.clone(), None),
+        (fifo.clone(), json!({ "fifoQueue": true, "delaySeconds": 1 }), None),
+        (fifo.clone(), standard.clone(), Some(FIFO)),
+        (fifo.clone(), json!({}), Some(FIFO)),
+        (fifo.clone(), Value::Null, Some(FIFO)),
+        (standard.clone(), fifo.clone(), Some(FIFO)),
+        (json!({}), fifo.clone(), Some(FIFO)),
+        (Value::Null, fifo, Some(FIFO)),
+        // Not FIFO, said or unsaid, is the same.
+        (json!({}), standard.clone(), None),
+        (Value::Null, standard.clone(), None),
+        (standard.clone(), json!({}), None),
+        (standard, Value::Null, None),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn the_region() -> Result<()> {
+    let (region, other) = (json!({ "region": "eu-west-1" }), json!({ "region": "eu-west-2" }));
+    check(vec![
+        (region.clone(), json!({ "region": "eu-west-1", "delaySeconds": 1 }), None),
+        (region.clone(), other, Some(REGION)),
+        (region.clone(), json!({}), Some(REGION)),
+        (region.clone(), Value::Null, Some(REGION)),
+        (json!({}), region.clone(), None),
+        (Value::Null, region, None),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn the_name() -> Result<()> {
+    let (name, other) = (json!({ "name": "orders" }), json!({ "name": "bills" }));
+    check(vec![
+        (name.clone(), json!({ "name": "orders", "delaySeconds": 1 }), None),
+        (name.clone(), other, Some(NAME)),
+        (name.clone(), json!({}), Some(NAME)),
+        (name.clone(), Value::Null, Some(NAME)),
+        (json!({}), name.clone(), None),
+        (Value::Null, name, None),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn everything_else_can_be_set_changed_and_removed() -> Result<()> {
+    let one = json!({
+        "deletionPolicy": "Retain", "management": "Observe", "adoption": "Adopt", "tags": { "a": "1" },
+        "connection": { "enabled": false, "name": "one", "keys": { "queueURL": "ONE" } },
+        "delaySeconds": 1, "maximumMessageSize": 2_000, "messageRetentionPeriod": 61,
+        "receiveMessageWaitTimeSeconds": 1, "visibilityTimeout": 1, "policy": {}, "redriveAllowPolicy": "{}",
+        "redrivePolicy": { "deadLetterQueueRef": { "name": "dead" }, "maxReceiveCount": 1 },
+        "kmsMasterKeyID": "alias/one", "kmsDataKeyReusePeriodSeconds": 61,
+    });
+    let other = json!({
+        "deletionPolicy": "Delete", "management": "Manage", "adoption": "Never", "tags": { "b": "2" },
+        "connection": { "enabled": true, "name": "other", "keys": { "queueARN": "OTHER" } },
+        "delaySeconds": 2, "maximumMessageSize": 3_000, "messageRetentionPeriod": 62,
+        "receiveMessageWaitTimeSeconds": 2, "visibilityTimeout": 2, "policy": "{}", "redriveAllowPolicy": {},
+        "redrivePolicy": { "deadLetterTargetARN": "arn:aws:sqs:eu-west-1:123456789012:d", "maxReceiveCount": 2 },
+        "kmsDataKeyReusePeriodSeconds": 62, "sqsManagedSseEnabled": true,
+    });
+    check(vec![
+        (Value::Null, one.clone(), None),
+        (one.clone(), other.clone(), None),
+        (other, one.clone(), None),
+        (one, Value::Null, None),
+    ])
+    .await
+}

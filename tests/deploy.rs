@@ -1,0 +1,113 @@
+//! What deploy/ and README tell people to apply: a real API server takes it, and it grants what the
+//! operator needs.
+
+use std::{collections::BTreeSet, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use fairlead_harness::cluster::Cluster;
+use serde_json::{Value, json};
+
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+
+/// A cluster in which Fairlead's kinds and its namespace are.
+async fn cluster() -> Result<&'static Cluster> {
+    let cluster = Cluster::shared().await?;
+    cluster.install(Path::new(DEPLOY)).await?;
+    Ok(cluster)
+}
+
+/// Writes `yaml` where kubectl finds it, and has the API server judge it without keeping it.
+async fn judged(cluster: &Cluster, name: &str, yaml: &str) -> Result<String> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("deploy-{}-{name}.yaml", std::process::id()));
+    std::fs::write(&path, yaml)?;
+    let verdict = cluster.kubectl(&["apply", "--dry-run=server", "-f", &path.display().to_string()]).await;
+    std::fs::remove_file(&path)?;
+    verdict.with_context(|| yaml.to_owned())
+}
+
+#[tokio::test]
+async fn the_kustomization_builds_and_is_accepted() -> Result<()> {
+    let cluster = cluster().await?;
+    let built = cluster.kubectl(&["kustomize", DEPLOY]).await?;
+    let answer = judged(cluster, "kustomization", &built).await?;
+    for object in ["sqsqueues.aws.fairlead.dev", "serviceaccount/fairlead", "deployment.apps/fairlead"] {
+        ensure!(answer.contains(object), "{object} is not in {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_crd_is_in_the_kustomization() -> Result<()> {
+    let kustomization = std::fs::read_to_string(format!("{DEPLOY}/kustomization.yaml"))?;
+    for crd in std::fs::read_dir(format!("{DEPLOY}/crds"))? {
+        let name = format!("crds/{}", crd?.file_name().display());
+        ensure!(kustomization.contains(&name), "deploy/kustomization.yaml lacks {name}");
+    }
+    Ok(())
+}
+
+/// A Deployment is accepted whatever its pods are: only a pod shows that the namespace takes it.
+#[tokio::test]
+async fn the_operators_pod_fits_its_restricted_namespace() -> Result<()> {
+    let cluster = cluster().await?;
+    let deployment = format!("{DEPLOY}/deployment.yaml");
+    let args = ["create", "--dry-run=client", "-o", "json", "-f", &deployment];
+    let deployment: Value = serde_json::from_str(&cluster.kubectl(&args).await?)?;
+    let pod = |spec: &Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "spec": spec,
+            "metadata": { "name": "fairlead", "namespace": "fairlead-system" },
+        })
+    };
+    let spec = &deployment["spec"]["template"]["spec"];
+    judged(cluster, "pod", &pod(spec).to_string()).await?;
+
+    let mut privileged = spec.clone();
+    privileged["containers"][0]["securityContext"]["privileged"] = json!(true);
+    let refused = judged(cluster, "privileged", &pod(&privileged).to_string()).await;
+    ensure!(refused.is_err(), "the namespace takes any pod, so this test shows nothing");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_samples_are_accepted() -> Result<()> {
+    let cluster = cluster().await?;
+    let samples = format!("{DEPLOY}/samples");
+    let answer = cluster.kubectl(&["apply", "--dry-run=server", "-f", &samples]).await?;
+    ensure!(answer.lines().count() == std::fs::read_dir(&samples)?.count(), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_manifests_in_the_readme_are_accepted() -> Result<()> {
+    let cluster = cluster().await?;
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))?;
+    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let manifests: Vec<_> = blocks.filter(|block| block.starts_with("apiVersion:")).collect();
+    ensure!(manifests.len() >= 3, "README.md has {} manifests", manifests.len());
+    for (number, manifest) in manifests.into_iter().enumerate() {
+        judged(cluster, &format!("readme-{number}"), manifest).await?;
+    }
+    Ok(())
+}
+
+/// Neither more nor fewer: a missing one fails in production only, a needless one is a risk.
+#[tokio::test]
+async fn the_iam_policy_lists_the_operations_that_are_called() -> Result<()> {
+    for (policy, calls, prefix) in [("sqs.json", include_str!("../src/kinds/sqs_queue/aws.rs"), "sqs:")] {
+        let policy: Value = serde_json::from_str(&std::fs::read_to_string(format!("{DEPLOY}/iam/{policy}"))?)?;
+        let actions = policy["Statement"][0]["Action"].as_array().context("no actions")?;
+        let granted: BTreeSet<_> = actions.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        let called: BTreeSet<_> = operations(calls).map(|operation| format!("{prefix}{operation}")).collect();
+        ensure!(called.len() > 5, "the calls were not recognised: {called:?}");
+        ensure!(granted == called, "granted: {granted:?}\ncalled: {called:?}");
+    }
+    Ok(())
+}
+
+/// The operations in `….read("Operation", …` and `….mutate(permit, "Operation", …`.
+fn operations(source: &str) -> impl Iterator<Item = &str> {
+    let reads = source.split(".read(\"").skip(1);
+    let writes = source.split(".mutate(permit, \"").skip(1);
+    reads.chain(writes).filter_map(|rest| rest.split('"').next())
+}

@@ -1,0 +1,104 @@
+//! Regions and partitions: what may be set later, and what ARNs look like.
+
+use anyhow::{Context as _, Result, ensure};
+use fairlead_harness::sqs::sqs_client;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use serde_json::{Value, json};
+
+use crate::world::{Aws, World, message, row};
+
+#[tokio::test]
+async fn the_region_in_effect_may_be_written_down_later() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    world.patch("orders", json!({ "spec": { "region": "eu-west-1" } })).await?;
+    let object = world.in_sync("orders").await?;
+    ensure!(object.data["status"]["identity"]["region"] == "eu-west-1", "{}", object.data);
+    ensure!(world.writes() == ["CreateQueue"], "{:?}", world.writes());
+    Ok(())
+}
+
+#[tokio::test]
+async fn another_region_is_refused_naming_both() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    world.patch("orders", json!({ "spec": { "region": "us-east-1" } })).await?;
+    let object = world.stalled("orders", "InvalidSpec").await?;
+    let said = message(&object, "Stalled");
+    ensure!(row(&object) == "TF-T", "{}", object.data);
+    ensure!(said.contains("spec.region") && said.contains("us-east-1") && said.contains("eu-west-1"), "{said}");
+    // Once it is set it can't be changed at all: but an object that has drifted from its queue can.
+    ensure!(world.writes() == ["CreateQueue"], "{:?}", world.writes());
+    let regions: Vec<_> = world.proxy.calls().into_iter().map(|call| call.region).collect();
+    ensure!(regions.iter().all(|region| region == "eu-west-1"), "{regions:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_region_that_is_set_is_fixed_by_the_schema() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    world.create("orders", json!({ "region": "eu-central-1" })).await?;
+    world.in_sync("orders").await?;
+    for region in [json!("us-east-1"), Value::Null] {
+        let refused = world.patch("orders", json!({ "spec": { "region": region } })).await;
+        let said = refused.map_or_else(|error| format!("{error:#}"), |object| format!("taken: {}", object.data));
+        ensure!(said.contains("region"), "{said}");
+        ensure!(!said.contains("taken"), "{said}");
+    }
+    Ok(())
+}
+
+/// In a region of another partition all ARNs are of that partition.
+async fn partition(region: &str, partition: &str) -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    let statement = json!({ "Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage" });
+    let policy = json!({ "Version": "2012-10-17", "Statement": [statement] });
+    world.create("dead", json!({ "region": region })).await?;
+    let redrive = json!({ "deadLetterQueueRef": { "name": "dead" } });
+    world.in_sync("dead").await?;
+    let spec = json!({ "region": region, "policy": policy, "redriveAllowPolicy": { "redrivePermission": "denyAll" } });
+    world.create("orders", spec).await?;
+    let object = world.in_sync("orders").await?;
+    let arn = format!("arn:{partition}:sqs:{region}:{}:{aws_name}", world.account.id);
+    let identity = &object.data["status"]["identity"];
+    ensure!(identity["arn"] == arn && identity["region"] == region, "{identity}");
+
+    let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let data = maps.get("orders").await?.data.unwrap_or_default();
+    ensure!(data["queueARN"] == arn && data["region"] == region, "{data:?}");
+
+    let there = sqs_client(&world.aws_url, &world.account.access_key, region);
+    let url = there.get_queue_url().queue_name(&aws_name).send().await?.queue_url.context("no URL")?;
+    let all = aws_sdk_sqs::types::QueueAttributeName::All;
+    let read = there.get_queue_attributes().queue_url(url).attribute_names(all).send().await?;
+    let policy = read.attributes().and_then(|attributes| attributes.get(&"Policy".into())).context("no policy")?;
+    let policy: Value = serde_json::from_str(policy)?;
+    ensure!(policy["Statement"][0]["Resource"] == arn, "{policy}");
+
+    // The emulator knows the dead-letter queue under an ARN of the partition aws only, and refuses
+    // ours: what is sent is what counts.
+    world.patch("orders", json!({ "spec": { "redrivePolicy": redrive } })).await?;
+    let dead = format!("arn:{partition}:sqs:{region}:{}:{}", world.account.id, world.aws_name("dead"));
+    let sent = fairlead_harness::wait::eventually("the redrive policy", crate::world::DEADLINE, async || {
+        let calls = world.proxy.calls_of("SetQueueAttributes");
+        calls.last().map(|call| call.request.clone()).ok_or_else(|| "no SetQueueAttributes".to_owned())
+    })
+    .await?;
+    let sent: Value = serde_json::from_str(sent["Attributes"]["RedrivePolicy"].as_str().unwrap_or_default())?;
+    ensure!(sent["deadLetterTargetArn"] == dead, "{sent}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn china_is_a_partition_of_its_own() -> Result<()> {
+    partition("cn-north-1", "aws-cn").await
+}
+
+#[tokio::test]
+async fn govcloud_is_a_partition_of_its_own() -> Result<()> {
+    partition("us-gov-west-1", "aws-us-gov").await
+}
