@@ -132,7 +132,7 @@ impl<K: Kind> Controller<K> {
         lock(&self.referrers).entry(key.clone()).or_default().insert(referrer.clone());
         let object = self.object(key)?;
         let Referable { ready, arn } = referable(&object);
-        Some(Referent { itself: key == referrer, ready, arn, spec: object.raw_spec() })
+        Some(Referent { ready, arn, spec: object.raw_spec() })
     }
 
     /// Says that our own write is about to leave the object like this, so that its event asks for

@@ -117,9 +117,6 @@ impl<K: Kind> Run<'_, K> {
         let Some(observed) = K::observe(aws, &handle).await? else { return Err(appearing::<K>(identity)) };
         // The answer to a create may be a resource that was there: then its tags say whose it is.
         let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
-        if !created {
-            self.memory.created = None;
-        }
         if created {
             self.memory.tags = Some(tags);
             self.memory.looks = 0;
@@ -129,6 +126,8 @@ impl<K: Kind> Run<'_, K> {
             } else {
                 Happening::normal("Created", format!("created the {} {}", K::NOUN, identity.arn(K::SERVICE)))
             });
+        } else {
+            self.memory.created = None;
         }
         Ok(Sight { handle, observed, whose: if created { Whose::Created } else { Whose::Doubtful } })
     }
@@ -172,7 +171,9 @@ impl<K: Kind> Run<'_, K> {
             Whose::Doubtful => true,
             Whose::AsBefore => self.memory.tags_are_due(),
         };
-        if due || (self.memory.tags.is_none() && (changed || !plan.is_empty())) {
+        // A tag that is no longer in spec or settings can only be removed by one who knows the tags.
+        let other_fields = self.managed_after(desired, spec, false) != managed;
+        if due || (self.memory.tags.is_none() && (changed || other_fields || !plan.is_empty())) {
             self.memory.tags = Some(K::tags(aws, &sight.handle).await?); // reads AWS
         }
         let tags = self.tag_changes(spec, &managed);

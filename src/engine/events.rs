@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 use kube::{Api, Client, api::PostParams};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     objects::{KubeError, Object, bounded},
@@ -93,8 +93,11 @@ pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, 
     let api: Api<Event> = Api::namespaced(client.clone(), object.namespace());
     match bounded(api.create(&PostParams::default(), &event)).await {
         Ok(_) | Err(KubeError::Exists) => {}
-        // In a namespace that is being deleted, for one.
-        Err(error) => debug!(%error, reason = happening.reason, "the event was not taken"),
+        // A namespace that is being deleted takes none.
+        Err(error) if error.to_string().contains("being terminated") => {
+            debug!(%error, reason = happening.reason, "the event was not taken");
+        }
+        Err(error) => warn!(%error, reason = happening.reason, "the event was not taken"),
     }
 }
 

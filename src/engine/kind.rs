@@ -142,8 +142,6 @@ pub type Referents = BTreeMap<String, Option<Referent>>;
 /// An object that another one refers to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Referent {
-    /// Whether it is the very object that refers to it.
-    pub itself: bool,
     /// Whether its condition Ready is true.
     pub ready: bool,
     /// Its spec, as JSON.

@@ -6,7 +6,7 @@ use std::{fmt::Debug, pin::pin, time::Duration};
 use futures::StreamExt as _;
 use kube::{
     Api, Resource,
-    api::ListParams,
+    api::WatchParams,
     runtime::{WatchStreamExt as _, watcher},
 };
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::objects::bounded;
 use crate::telemetry::health::Component;
 
-/// How often a watch that has failed is asked whether it works again.
+/// How often, after a watch has failed, the API server is asked whether it takes one again.
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Follows `api` and hands every event to `apply`. `explain` puts an error into words.
@@ -29,17 +29,19 @@ pub async fn follow<K>(
 ) where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut events = pin!(watcher(api.clone(), config).default_backoff());
-    let (mut listed, mut healthy) = (false, true);
+    let begin = || watcher(api.clone(), config.clone()).default_backoff();
+    let mut events = pin!(begin());
+    let (mut listed, mut healthy, mut failed) = (false, true, false);
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            // After an outage a quiet watch says nothing: ask whether the API server answers again.
-            () = tokio::time::sleep(PROBE), if listed && !healthy => {
-                if bounded(api.list(&ListParams::default().limit(1))).await.is_ok() {
-                    info!(kind, "the watch works again");
-                    healthy = true;
-                    health.up();
+            // After an outage the watch itself tries again ever more seldom, and when it works it says
+            // nothing while nothing happens: as soon as a watch is taken, begin afresh.
+            () = tokio::time::sleep(PROBE), if listed && failed => {
+                if bounded(api.watch(&WatchParams::default().timeout(1), "0")).await.is_ok() {
+                    info!(kind, "the API server answers again");
+                    failed = false;
+                    events.set(begin());
                 }
                 continue;
             }
@@ -47,15 +49,16 @@ pub async fn follow<K>(
         match event {
             Some(Ok(event)) => {
                 let done = matches!(event, watcher::Event::InitDone);
+                let works = done || matches!(event, watcher::Event::Apply(_) | watcher::Event::Delete(_));
                 apply(event);
                 listed |= done;
-                if listed && (done || !healthy) {
-                    healthy = true;
+                if done || (listed && works && !healthy) {
+                    (healthy, failed) = (true, false);
                     health.up();
                 }
             }
             Some(Err(error)) => {
-                healthy = false;
+                (healthy, failed) = (false, true);
                 let why = explain(&error);
                 if health.down(why.clone()) {
                     warn!(kind, "{why}");

@@ -35,7 +35,7 @@ fn standard() -> Vec<Row> {
         row("visibilityTimeout", "VisibilityTimeout", json!(0), json!(43_200), "30"),
         row("sqsManagedSseEnabled", "SqsManagedSseEnabled", json!(false), json!(true), "true"),
         row("policy", "Policy", policy("Allow"), policy("Deny"), ""),
-        row("redriveAllowPolicy", "RedriveAllowPolicy", by_queue, deny_all, ""),
+        row("redriveAllowPolicy", "RedriveAllowPolicy", deny_all, by_queue, ""),
     ]
 }
 
@@ -237,7 +237,6 @@ async fn tags_for_every_resource() -> Result<()> {
     world.kill_operator()?;
     let mut world = world.env("FAIRLEAD_TAGS", "stage=live");
     world.start_operator().await?;
-    world.read_tags("orders").await?;
     let look = async || match user_tags(&world, &aws_name).await {
         Ok(tags) if tags == ["stage=live"] => Ok(()),
         other => Err(format!("{other:?}")),

@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use k8s_openapi::api::{core::v1::ConfigMap, events::v1::Event};
 use kube::{
     Api, ResourceExt as _,
-    api::{DynamicObject, PostParams, WatchEvent, WatchParams},
+    api::{DeleteParams, DynamicObject, PostParams, WatchEvent, WatchParams},
 };
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -116,6 +116,26 @@ async fn an_update_is_two_calls_and_a_deletion_one() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_new_process_reads_the_tags_before_it_changes_anything() -> Result<()> {
+    let mut world = World::quiet(Aws::Ministack).await?;
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    world.kill_operator()?;
+    world.patch("orders", json!({ "spec": { "delaySeconds": 5 } })).await?;
+    world.proxy.clear();
+    world.start_operator().await?;
+    world.in_sync("orders").await?;
+    assert_eq!(world.operations(), ["GetQueueAttributes", "ListQueueTags", "SetQueueAttributes"]);
+    world.kill_operator()?;
+    world.queues().delete("orders", &DeleteParams::default()).await?;
+    world.proxy.clear();
+    world.start_operator().await?;
+    world.gone("orders").await?;
+    assert_eq!(world.operations(), ["ListQueueTags", "DeleteQueue"]);
+    Ok(())
+}
+
+#[tokio::test]
 async fn from_create_to_ready_it_takes_two_writes_a_map_and_an_event() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
     let created = world.create("orders", json!({})).await?;
@@ -149,6 +169,8 @@ async fn ten_resyncs_write_nothing_anywhere() -> Result<()> {
     assert_eq!(calls[2..12], resyncs, "one call each");
     assert_eq!(calls[12], "ListQueueTags", "and the tags at every tenth");
     assert!(calls[13..].iter().all(|call| call == "GetQueueAttributes"), "{calls:?}");
+    let log = world.operator()?.log();
+    ensure!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     Ok(())
 }
 

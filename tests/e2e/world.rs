@@ -306,8 +306,8 @@ impl World {
         // The look after the last one begins when that one's reconcile has ended.
         let enough = self.proxy.calls_of("GetQueueAttributes").len() + count + 1;
         let look = async || match self.proxy.calls_of("GetQueueAttributes").len() {
-            looks if looks > enough => Ok(()),
-            looks => Err(format!("{looks} looks, {enough} were there or awaited")),
+            looks if looks >= enough => Ok(()),
+            looks => Err(format!("{looks} looks of {enough}")),
         };
         self.eventually("resyncs", look).await
     }

@@ -25,7 +25,6 @@ const SOURCE_LIMIT: usize = 10;
 /// What SQS takes where a redrive policy names no count.
 const DEFAULT_RECEIVE_COUNT: i32 = 10;
 const FIFO_SUFFIX: &str = ".fifo";
-const OWN_DEAD_LETTER_QUEUE: &str = "spec.redrivePolicy: a queue can't be its own dead-letter queue";
 
 /// What a spec asks, validated, with references resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,7 +221,7 @@ fn resolve(redrive: &RedrivePolicy, own_arn: &str, fifo: bool, referents: &Refer
         }
     };
     if arn == own_arn {
-        return Err(NotYet::Invalid(OWN_DEAD_LETTER_QUEUE.into()));
+        return Err(NotYet::Invalid("spec.redrivePolicy: a queue can't be its own dead-letter queue".into()));
     }
     let max_receive_count = max_receive_count.unwrap_or(DEFAULT_RECEIVE_COUNT);
     let text = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": max_receive_count }).to_string();
@@ -231,13 +230,9 @@ fn resolve(redrive: &RedrivePolicy, own_arn: &str, fifo: bool, referents: &Refer
 
 fn dead_letter_arn(name: &str, fifo: bool, referents: &Referents) -> Result<String, NotYet> {
     const FIELD: &str = "spec.redrivePolicy.deadLetterQueueRef";
-    let Some(Referent { itself, ready, spec, arn }) = referents.get(name).and_then(Option::as_ref) else {
+    let Some(Referent { ready, spec, arn }) = referents.get(name).and_then(Option::as_ref) else {
         return Err(NotYet::Waiting(format!("{FIELD}: waiting for SQSQueue {name}, which does not exist")));
     };
-    // It would wait for itself for ever.
-    if *itself {
-        return Err(NotYet::Invalid(OWN_DEAD_LETTER_QUEUE.into()));
-    }
     if (spec.get("fifoQueue") == Some(&Value::Bool(true))) != fifo {
         return Err(NotYet::Invalid(format!(
             "{FIELD}: SQSQueue {name} is of the other type; the dead-letter queue of a FIFO queue is FIFO, that of a \

@@ -178,12 +178,10 @@ fn a_dead_letter_queue_is_waited_for() {
         assert_eq!(SqsQueue::references(&spec), ["dead"]);
         desired(&spec, &identity(), &Referents::from([("dead".to_owned(), referent)]))
     };
-    let there = |ready, spec| Some(Referent { itself: false, ready, spec, arn: Some(arn.into()) });
+    let there = |ready, spec| Some(Referent { ready, spec, arn: Some(arn.into()) });
     assert!(matches!(check(None), Err(NotYet::Waiting(text)) if text.contains("does not exist")));
     assert!(matches!(check(there(false, json!({}))), Err(NotYet::Waiting(text)) if text.contains("to be ready")));
     assert!(matches!(check(there(true, json!({ "fifoQueue": true }))), Err(NotYet::Invalid(_))));
-    let itself = Some(Referent { itself: true, ..Referent::default() });
-    assert!(matches!(check(itself), Err(NotYet::Invalid(text)) if text.contains("its own dead-letter queue")));
     let redrive = check(there(true, json!({}))).unwrap().attributes[&Attribute::RedrivePolicy].clone();
     assert!(
         Attribute::RedrivePolicy

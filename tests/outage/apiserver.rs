@@ -1,0 +1,89 @@
+//! The API server stops, or hangs: the process stays up and goes on by itself.
+
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, ensure};
+use fairlead_harness::{
+    cluster::Cluster,
+    process::{Process, Program, Signal},
+};
+use serde_json::json;
+
+use crate::{
+    turn, unready,
+    world::{Aws, DEADLINE, World},
+};
+
+/// The API server that was started in the place of the control plane's first one.
+static SUCCESSOR: Mutex<Option<Process>> = Mutex::new(None);
+
+/// Does something with the API server that runs.
+fn with<T>(cluster: &Cluster, act: impl FnOnce(&Process) -> Result<T>) -> Result<T> {
+    act(SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner).as_ref().unwrap_or_else(|| cluster.apiserver()))
+}
+
+/// The command that the API server was started with, to start it again with its port and its etcd.
+fn command(cluster: &Cluster) -> Result<Program> {
+    let line = with(cluster, |process| Ok(std::fs::read(format!("/proc/{}/cmdline", process.pid()))?))?;
+    let line = String::from_utf8(line)?;
+    let mut words = line.split_terminator('\0');
+    let program = Program::new(words.next().context("no command")?);
+    Ok(words.fold(program, |program, word| program.arg(word)))
+}
+
+/// Goes on when it is dropped, so that a test that fails does not stop the others.
+struct Hanging(&'static Cluster);
+
+impl Hanging {
+    fn new(cluster: &'static Cluster) -> Result<Self> {
+        with(cluster, |process| process.signal(Signal::STOP))?;
+        Ok(Self(cluster))
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        // Fails where it has ended: then there is nothing to go on.
+        let _ = with(self.0, |process| process.signal(Signal::CONT));
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_stops_and_starts_again() -> Result<()> {
+    let _turn = turn().await?;
+    let world = World::start(Aws::Ministack).await?;
+    world.create("old", json!({})).await?;
+    world.in_sync("old").await?;
+    let again = command(world.cluster)?;
+    with(world.cluster, Process::kill)?;
+    let gone = unready(world.operator()?, &["watch of SQSQueue", "watch of ConfigMap"]).await;
+    *SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Process::spawn("kube-apiserver", &again)?);
+    gone?;
+    ensure!(world.operator()?.is_running());
+    world.operator()?.ready(DEADLINE).await?;
+    let what = "an object is taken";
+    world.eventually(what, async || world.create("new", json!({})).await.map_err(|error| format!("{error:#}"))).await?;
+    world.in_sync("new").await?;
+    world.set("old", json!({ "delaySeconds": 3 })).await?;
+    ensure!(world.writes() == ["CreateQueue", "CreateQueue", "SetQueueAttributes"], "{:?}", world.writes());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_server_hangs_for_a_while() -> Result<()> {
+    let _turn = turn().await?;
+    let world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.create("orders", json!({ "delaySeconds": 3 })).await?;
+    world.in_sync("orders").await?;
+    let hanging = Hanging::new(world.cluster)?;
+    world.drift(&aws_name, "DelaySeconds", "4").await?;
+    world.until_attribute(&aws_name, "DelaySeconds", "3").await?;
+    // The status of that is now waited for in vain; the process stays up.
+    ensure!(world.operator()?.healthz().await?.0 == 200);
+    drop(hanging);
+    world.set("orders", json!({ "delaySeconds": 5 })).await?;
+    world.until_attribute(&aws_name, "DelaySeconds", "5").await?;
+    ensure!(world.operator()?.is_running());
+    Ok(())
+}

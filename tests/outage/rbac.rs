@@ -1,0 +1,209 @@
+//! Every permission of deploy/rbac.yaml is needed, and one that is missing is named by the operator:
+//! in readiness, in a condition, or in its log.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use fairlead_harness::{operator::Operator, wait::eventually};
+use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::{
+    authorization::v1::SubjectAccessReview,
+    core::v1::{ConfigMap, ServiceAccount},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule},
+};
+use kube::{
+    Api,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    operator, turn, unready,
+    world::{Aws, DEADLINE, World},
+};
+
+/// What makes the operator need a permission.
+#[derive(Clone, Copy, Debug)]
+enum Need {
+    /// Its start.
+    Start,
+    /// A new object.
+    Create,
+    /// A ConfigMap that somebody has changed.
+    Repair,
+    /// A connection that is switched off.
+    Retract,
+}
+
+const CASES: [(&str, &str, Need); 13] = [
+    ("sqsqueues", "list", Need::Start),
+    ("sqsqueues", "watch", Need::Start),
+    ("sqsqueues", "patch", Need::Create),
+    ("sqsqueues/status", "patch", Need::Create),
+    ("configmaps", "list", Need::Start),
+    ("configmaps", "watch", Need::Start),
+    ("configmaps", "get", Need::Create),
+    ("configmaps", "create", Need::Create),
+    ("configmaps", "patch", Need::Repair),
+    ("configmaps", "delete", Need::Retract),
+    ("events", "create", Need::Create),
+    ("customresourcedefinitions", "get", Need::Start),
+    ("namespaces", "get", Need::Start),
+];
+
+/// Not called upon by this API server, and granted all the same.
+const UNNOTICED: [(&str, &str); 2] = [
+    // Only asked by the admission plugin OwnerReferencesPermissionEnforcement, which is off here.
+    ("sqsqueues/finalizers", "update"),
+    // Objects come from list and watch; `get` goes with them as in every client's expectation.
+    ("sqsqueues", "get"),
+];
+
+#[tokio::test]
+async fn every_permission_is_in_the_table() -> Result<()> {
+    let _turn = turn().await?;
+    let world = World::new(Aws::Ministack).await?;
+    let granted: BTreeSet<_> = rules(&world).await?.iter().flat_map(pairs).collect();
+    let tried = CASES.map(|(resource, verb, _)| (resource.to_owned(), verb.to_owned()));
+    let unnoticed = UNNOTICED.map(|(resource, verb)| (resource.to_owned(), verb.to_owned()));
+    let known: BTreeSet<_> = tried.iter().chain(&unnoticed).cloned().collect();
+    ensure!(granted.is_subset(&known), "not tried here: {:?}", granted.difference(&known));
+    ensure!(tried.iter().all(|pair| granted.contains(pair)), "not in deploy/: {granted:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_named() -> Result<()> {
+    let _turn = turn().await?;
+    let cases = CASES.into_iter().enumerate();
+    let cases = cases.map(|(number, case)| async move {
+        let (resource, verb, _) = case;
+        missing(number, case).await.with_context(|| format!("without {verb} of {resource}"))
+    });
+    futures::stream::iter(cases).buffer_unordered(4).try_collect().await
+}
+
+async fn missing(number: usize, (resource, verb, need): (&str, &str, Need)) -> Result<()> {
+    // What the log says must be there as it is shipped.
+    let world = World::new(Aws::Ministack).await?.env("RUST_LOG", "info");
+    let account = format!("without-{number}");
+    grant(&world, &account, resource, verb).await?;
+    let operator = operator(&world, &account).await?;
+    let outcome = need_it(&world, &operator, need).await;
+    let words = format!("cannot {verb} resource \"{resource}\"");
+    let named = eventually(&words, DEADLINE, async || {
+        let ready = operator.readyz().await.map_or_else(|error| error.to_string(), |(_, body)| body);
+        let object = world.queues().get_opt("orders").await.ok().flatten();
+        let status = object.map_or(Value::Null, |object| object.data["status"]["conditions"].clone());
+        let said = format!("{ready}\n{}\n{}", status.to_string().replace("\\\"", "\""), operator.log());
+        if said.contains(&words) { Ok(()) } else { Err(said) }
+    });
+    named.await.map_err(|error| match outcome {
+        Ok(()) => error,
+        Err(before) => error.context(before),
+    })
+}
+
+#[tokio::test]
+async fn without_a_watch_the_operator_is_not_ready() -> Result<()> {
+    let _turn = turn().await?;
+    let world = World::new(Aws::Ministack).await?;
+    grant(&world, "blind", "sqsqueues", "watch").await?;
+    let operator = operator(&world, "blind").await?;
+    unready(&operator, &["cannot watch resource"]).await?;
+    // Also between two tries of the watch: they come ever more seldom.
+    let tried = || operator.log().matches("watch initlist error").count();
+    let enough = tried() + 3;
+    world
+        .eventually("three more tries", async || match tried() {
+            tries if tries >= enough => Ok(()),
+            tries => match operator.readyz().await {
+                Ok((503, _)) => Err(format!("{tries} of {enough}")),
+                // Ends the wait: what follows finds too few tries.
+                other => Ok(eprintln!("after {tries} tries: {other:?}")),
+            },
+        })
+        .await?;
+    ensure!(tried() >= enough, "ready without a watch: {}", operator.log());
+    Ok(())
+}
+
+/// Brings the operator to where it needs the permission.
+async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
+    if matches!(need, Need::Start) {
+        return Ok(());
+    }
+    operator.ready(DEADLINE).await?;
+    world.create("orders", json!({})).await?;
+    if matches!(need, Need::Create) {
+        return Ok(());
+    }
+    world.in_sync("orders").await?;
+    if matches!(need, Need::Retract) {
+        world.patch("orders", json!({ "spec": { "connection": { "enabled": false } } })).await?;
+        return Ok(());
+    }
+    let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
+    let wrong = Patch::Merge(json!({ "data": { "queueURL": "wrong" } }));
+    maps.patch("orders", &PatchParams::default(), &wrong).await?;
+    Ok(())
+}
+
+/// A service account with all that deploy/ grants but one verb on one resource.
+async fn grant(world: &World, account: &str, resource: &str, verb: &str) -> Result<()> {
+    let mut rules = rules(world).await?;
+    let (group, plain) =
+        (rules.iter().find(|rule| of(rule, resource)).context("no such rule")?.api_groups.clone(), resource);
+    for rule in rules.iter_mut().filter(|rule| of(rule, plain)) {
+        rule.verbs.retain(|granted| granted != verb);
+    }
+    rules.retain(|rule| !rule.verbs.is_empty());
+    let accounts: Api<ServiceAccount> = Api::namespaced(world.admin.clone(), "fairlead-system");
+    create(&accounts, json!({ "metadata": { "name": account } })).await?;
+    let roles: Api<ClusterRole> = Api::all(world.admin.clone());
+    create(&roles, json!({ "metadata": { "name": account }, "rules": rules })).await?;
+    let bindings: Api<ClusterRoleBinding> = Api::all(world.admin.clone());
+    let subject = json!({ "kind": "ServiceAccount", "name": account, "namespace": "fairlead-system" });
+    let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": account });
+    create(&bindings, json!({ "metadata": { "name": account }, "roleRef": role, "subjects": [subject] })).await?;
+
+    // In effect only when the API server's caches have it: another permission tells when.
+    let group = group.and_then(|groups| groups.first().cloned()).unwrap_or_default();
+    let other =
+        if group == "events.k8s.io" { ("", "configmaps", "list") } else { ("events.k8s.io", "events", "create") };
+    let user = format!("system:serviceaccount:fairlead-system:{account}");
+    let (group, resource, verb) = other;
+    let question = json!({ "spec": { "user": user, "resourceAttributes": {
+        "group": group, "resource": resource, "verb": verb, "namespace": world.namespace,
+    } } });
+    let reviews: Api<SubjectAccessReview> = Api::all(world.admin.clone());
+    world
+        .eventually("the role is in effect", async || match create(&reviews, question.clone()).await {
+            Ok(review) if review.status.as_ref().is_some_and(|status| status.allowed) => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await
+}
+
+async fn create<K>(api: &Api<K>, object: Value) -> Result<K>
+where
+    K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+{
+    Ok(api.create(&PostParams::default(), &serde_json::from_value(object)?).await?)
+}
+
+/// What deploy/ grants the operator.
+async fn rules(world: &World) -> Result<Vec<PolicyRule>> {
+    let roles: Api<ClusterRole> = Api::all(world.admin.clone());
+    Ok(roles.get("fairlead").await?.rules.unwrap_or_default())
+}
+
+fn of(rule: &PolicyRule, resource: &str) -> bool {
+    rule.resources.iter().flatten().any(|named| named == resource)
+}
+
+fn pairs(rule: &PolicyRule) -> Vec<(String, String)> {
+    let resources = rule.resources.iter().flatten();
+    resources.flat_map(|resource| rule.verbs.iter().map(|verb| (resource.clone(), verb.clone()))).collect()
+}
