@@ -84,6 +84,7 @@ impl<K: Kind> Run<'_, K> {
         let observed = K::observe(aws, &handle).await?;
         self.memory.handle = Some(handle.clone());
         self.absent = observed.is_none();
+        self.memory.recognise(observed.as_ref().and_then(K::created_at));
         Ok(observed.map(|observed| Sight { handle, observed, whose: Whose::AsBefore }))
     }
 
@@ -115,6 +116,7 @@ impl<K: Kind> Run<'_, K> {
         self.memory.created = Some(Instant::now());
         self.absent = false;
         let Some(observed) = K::observe(aws, &handle).await? else { return Err(appearing::<K>(identity)) };
+        self.memory.recognise(K::created_at(&observed));
         // The answer to a create may be a resource that was there: then its tags say whose it is.
         let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
         if created {
@@ -126,8 +128,6 @@ impl<K: Kind> Run<'_, K> {
             } else {
                 Happening::normal("Created", format!("created the {} {}", K::NOUN, identity.arn(K::SERVICE)))
             });
-        } else {
-            self.memory.created = None;
         }
         Ok(Sight { handle, observed, whose: if created { Whose::Created } else { Whose::Doubtful } })
     }
@@ -163,7 +163,7 @@ impl<K: Kind> Run<'_, K> {
     ) -> Result<Executed, Fault> {
         let now = Instant::now();
         let managed = self.managed_before();
-        let past = Past { managed: &managed, old: &self.memory.old_values(now) };
+        let past = Past { managed: &managed, settling: &self.memory.settling(now) };
         let plan = K::plan(desired, &sight.observed, &past); // decides
         let changed = self.is_unsettled();
         let due = match sight.whose {
@@ -196,8 +196,8 @@ impl<K: Kind> Run<'_, K> {
         for change in &plan.changes {
             K::change(aws, &self.permit, &sight.handle, change).await?; // writes AWS
         }
-        for Difference { field, actual, settles_within, .. } in &plan.differences {
-            self.memory.overwrote(field.clone(), actual.clone(), now, *settles_within);
+        for Difference { field, actual, desired, settles_within } in &plan.differences {
+            self.memory.wrote(field, actual, desired, now, *settles_within);
         }
         self.managed = Some(self.managed_after(desired, spec, false));
         Ok(self.executed(&plan.differences, &tags, changed))

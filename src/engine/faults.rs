@@ -16,6 +16,8 @@ use crate::{
 pub const STALLED_RECHECK: Duration = Duration::from_secs(30 * 60);
 /// How often after a denial: permissions are granted without a change that we could see.
 pub const DENIED_RECHECK: Duration = Duration::from_secs(5 * 60);
+/// How often a ConfigMap that is in the way is looked at: the watch sees only our own.
+const CONFLICT_RECHECK: Duration = Duration::from_secs(30);
 /// How often AWS may refuse what it often refuses only at first.
 const PATIENCE: u32 = 5;
 /// How often to look for a resource that was just created.
@@ -100,10 +102,9 @@ impl Fault {
             }
             Self::AccountUnknown => retry("AccountUnknown", &self.to_string()),
             Self::Refused { reason, message } => stalled(reason, message, STALLED_RECHECK),
-            Self::ConnectionConflict(message) => Verdict {
-                usable: Usable::No,
-                ..stalled("ConnectionConflict", message, situation.poll.max(Duration::from_secs(30)))
-            },
+            Self::ConnectionConflict(message) => {
+                Verdict { usable: Usable::No, ..stalled("ConnectionConflict", message, CONFLICT_RECHECK) }
+            }
         };
         Some(if situation.deleting { deleting(verdict) } else { verdict })
     }

@@ -7,7 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::memory::OldValues;
+use super::memory::Settling;
 use crate::{
     aws::{
         Service,
@@ -155,8 +155,8 @@ pub struct Referent {
 pub struct Past<'a> {
     /// The fields that we set earlier.
     pub managed: &'a [String],
-    /// Values that a read may still show although we have written others since.
-    pub old: &'a OldValues,
+    /// The fields that we wrote so lately that a read may not show it yet.
+    pub settling: &'a Settling,
 }
 
 /// What turns an observation into what is desired.

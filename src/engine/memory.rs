@@ -11,8 +11,17 @@ use crate::aws::tags::Tags;
 /// How many looks at a resource go by until its tags are read again.
 pub const TAGS_EVERY: u32 = 10;
 
-/// Fields, and the values that a read may still show although we have written others since.
-pub type OldValues = BTreeMap<String, BTreeSet<String>>;
+/// The fields that we wrote so lately that a read may not show it yet.
+pub type Settling = BTreeMap<String, Written>;
+
+/// A field that we wrote lately.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The value that we wrote last.
+    pub value: String,
+    /// The values before it, that a read may still show.
+    pub old: BTreeSet<String>,
+}
 
 /// What is remembered of one object.
 #[derive(Debug)]
@@ -27,7 +36,7 @@ pub struct Memory<H> {
     pub tags: Option<Tags>,
     /// Looks at the resource since its tags were read.
     pub looks: u32,
-    /// When we created the resource.
+    /// When we created the resource, until AWS shows it.
     pub created: Option<Instant>,
     /// The name of its ConfigMap, empty for none, for which it was made sure that it has no other.
     pub maps_of: Option<String>,
@@ -35,14 +44,9 @@ pub struct Memory<H> {
     pub status_written: Option<Instant>,
     /// How often in a row AWS has refused this spec.
     pub rejections: u32,
-    overwritten: Vec<Overwritten>,
-}
-
-#[derive(Debug)]
-struct Overwritten {
-    field: String,
-    value: String,
-    until: Instant,
+    /// When the resource was created, by AWS's clock.
+    born: Option<i64>,
+    settling: BTreeMap<String, (Written, Instant)>,
 }
 
 impl<H> Memory<H> {
@@ -58,7 +62,8 @@ impl<H> Memory<H> {
             maps_of: None,
             status_written: None,
             rejections: 0,
-            overwritten: Vec::new(),
+            born: None,
+            settling: BTreeMap::new(),
         }
     }
 
@@ -70,19 +75,20 @@ impl<H> Memory<H> {
         }
     }
 
-    /// Notes that `field`, which had `value`, was overwritten; reads may show `value` for `within`.
-    pub fn overwrote(&mut self, field: String, value: String, now: Instant, within: Duration) {
-        self.overwritten.retain(|old| old.until > now);
-        self.overwritten.push(Overwritten { field, value, until: now + within });
+    /// Notes that `field` was changed from `actual` to `value`; reads may show `actual` for `within`.
+    pub fn wrote(&mut self, field: &str, actual: &str, value: &str, now: Instant, within: Duration) {
+        self.settling.retain(|_, (_, until)| *until > now);
+        let (written, until) = self.settling.entry(field.into()).or_insert_with(|| (Written::default(), now));
+        *until = now + within;
+        written.old.insert(actual.into());
+        written.old.remove(value);
+        written.value = value.into();
     }
 
-    /// The values that a read may still show.
-    pub fn old_values(&self, now: Instant) -> OldValues {
-        let mut values = OldValues::new();
-        for old in self.overwritten.iter().filter(|old| old.until > now) {
-            values.entry(old.field.clone()).or_default().insert(old.value.clone());
-        }
-        values
+    /// The fields that a read may not show as we wrote them.
+    pub fn settling(&self, now: Instant) -> Settling {
+        let recent = self.settling.iter().filter(|(_, (_, until))| *until > now);
+        recent.map(|(field, (written, _))| (field.clone(), written.clone())).collect()
     }
 
     /// Whether it is time to read the tags again; counts this look.
@@ -93,6 +99,15 @@ impl<H> Memory<H> {
         }
         self.looks = 0;
         true
+    }
+
+    /// Notes when the resource that was just seen was created. Where that is not when the last one was,
+    /// it is another one of the same name: whose, its tags will say.
+    pub fn recognise(&mut self, born: Option<i64>) {
+        if self.born.is_some() && born.is_some() && self.born != born {
+            self.doubt_tags();
+        }
+        self.born = born.or(self.born);
     }
 
     /// The tags say that the resource is not ours: the next look reads them again, since somebody
@@ -107,7 +122,8 @@ impl<H> Memory<H> {
         self.handle = None;
         self.tags = None;
         self.created = None;
-        self.overwritten.clear();
+        self.born = None;
+        self.settling.clear();
     }
 }
 
@@ -126,15 +142,20 @@ mod tests {
     }
 
     #[test]
-    fn overwritten_values_are_believed_again_in_time() {
+    fn a_written_field_settles_in_time() {
         let (now, minute) = (Instant::now(), Duration::from_secs(60));
         let mut memory = Memory::<()>::new("u".into(), 0);
-        memory.overwrote("delaySeconds".into(), "0".into(), now, minute);
-        memory.overwrote("delaySeconds".into(), "5".into(), now + minute / 2, minute);
-        let old = |at| memory.old_values(at).remove("delaySeconds").unwrap_or_default().into_iter().collect::<Vec<_>>();
-        assert_eq!(old(now + minute / 2), ["0", "5"]);
-        assert_eq!(old(now + minute), ["5"]);
-        assert!(old(now + minute * 2).is_empty());
+        let settling = |memory: &Memory<()>, at| {
+            let Written { value, old } = memory.settling(at).remove("delaySeconds").unwrap_or_default();
+            (value, old.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        memory.wrote("delaySeconds", "0", "5", now, minute);
+        assert_eq!(settling(&memory, now), ("5".into(), "0".into()));
+        memory.wrote("delaySeconds", "5", "7", now + minute / 2, minute);
+        assert_eq!(settling(&memory, now + minute), ("7".into(), "0 5".into()));
+        memory.wrote("delaySeconds", "7", "0", now + minute, minute);
+        assert_eq!(settling(&memory, now + minute), ("0".into(), "5 7".into()), "what was written is no old value");
+        assert_eq!(settling(&memory, now + minute * 2), Default::default());
     }
 
     #[test]

@@ -148,7 +148,7 @@ impl<'a, K: Kind> Run<'a, K> {
             return Ok(Verdict { usable: Usable::No, ..verdict });
         };
         self.check_observation(&aws, &sight).await?; // reads AWS, once
-        let past = Past { managed: &[], old: &self.memory.old_values(Instant::now()) };
+        let past = Past { managed: &[], settling: &self.memory.settling(Instant::now()) };
         let plan = K::plan(&desired, &sight.observed, &past); // decides
         self.publish(&spec, &identity, &sight, &desired).await?; // writes Kubernetes, on a difference
         let differences: Vec<_> = plan.differences.iter().chain(&plan.immutable).cloned().collect();

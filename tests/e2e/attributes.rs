@@ -120,7 +120,7 @@ fn shows(actual: &BTreeMap<String, String>, attribute: &str, value: &Value) -> b
     match value {
         Value::Object(_) => serde_json::from_str::<Value>(actual).is_ok_and(|actual| actual == *value),
         Value::String(text) => actual == text,
-        other => actual == other.to_string(),
+        other => other.to_string().as_str() == actual,
     }
 }
 

@@ -80,8 +80,20 @@ async fn stalled() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_taken_config_map() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    world.cluster.kubectl(&["create", "configmap", "orders", "-n", &world.namespace]).await?;
+    world.create("orders", json!({})).await?;
+    stands(&world, "orders", "FF-T", "ConnectionConflict", "Failed").await?;
+    ensure!(world.writes().is_empty(), "found before the create: {:?}", world.writes());
+    Ok(())
+}
+
+#[tokio::test]
 async fn paused() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
+    world.create_paused("new").await?;
+    stands(&world, "new", "FF--", "Paused", "InProgress").await?;
     world.create("old", json!({})).await?;
     world.in_sync("old").await?;
     world.annotate("old", PAUSED, json!("true")).await?;

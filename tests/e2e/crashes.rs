@@ -118,7 +118,6 @@ async fn lost_answers_are_found_out_about() -> Result<()> {
 async fn restored_from_a_backup_without_status_and_uid() -> Result<()> {
     let mut world = World::start(Aws::Ministack).await?;
     world.age_queues();
-    // A name that no setting would give again.
     world.create("orders", json!({})).await?;
     world.in_sync("orders").await?;
     let before = world.attributes(&world.aws_name("orders")).await?;

@@ -169,3 +169,20 @@ async fn an_invalid_spec_keeps_its_deletion_policy() -> Result<()> {
     ensure!(world.tags(&world.aws_name("orders")).await?.contains_key("fairlead.dev/retained"));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_retention_that_ends_halfway_is_finished() -> Result<()> {
+    let mut world = World::start(Aws::Ministack).await?;
+    world.create("orders", json!({ "deletionPolicy": "Retain" })).await?;
+    world.in_sync("orders").await?;
+    world.refuse("UntagQueue", 500, "InternalError", "");
+    world.ask_deletion("orders").await?;
+    world.says("orders", "AWSError").await?;
+    world.kill_operator()?;
+    world.proxy.clear_faults();
+    world.start_operator().await?;
+    world.gone("orders").await?;
+    let tags = world.tags(&world.aws_name("orders")).await?;
+    ensure!(tags.contains_key("fairlead.dev/retained") && !tags.contains_key("fairlead.dev/uid"), "{tags:?}");
+    Ok(())
+}

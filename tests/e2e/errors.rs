@@ -1,6 +1,7 @@
 //! What AWS refuses or fails to answer: what is said, what is tried again, and what recovers.
 
 use anyhow::{Result, ensure};
+use fairlead_harness::aws_proxy::{Effect, Fault};
 use serde_json::{Value, json};
 
 use crate::{
@@ -173,7 +174,6 @@ async fn a_name_that_was_deleted_a_moment_ago_is_waited_for() -> Result<()> {
 #[tokio::test]
 async fn recovery_comes_by_itself() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
-    use fairlead_harness::aws_proxy::{Effect, Fault};
     world.proxy.fault(Fault::new("CreateQueue", Effect::respond(503, "ServiceUnavailable", "")).times(3));
     world.create("orders", json!({})).await?;
     world.in_sync("orders").await?;
@@ -201,7 +201,6 @@ async fn failed_polls_do_not_flip_ready() -> Result<()> {
 
 #[tokio::test]
 async fn a_queue_that_aws_does_not_show_yet_is_not_created_twice() -> Result<()> {
-    use fairlead_harness::aws_proxy::{Effect, Fault};
     let world = World::start(Aws::Ministack).await?;
     let unknown =
         Effect::respond(400, "AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.");

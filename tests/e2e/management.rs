@@ -114,14 +114,7 @@ async fn a_paused_object_makes_no_call() -> Result<()> {
 #[tokio::test]
 async fn an_object_that_is_paused_from_the_start_has_no_queue_yet() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
-    world
-        .cluster
-        .kubectl_apply(&format!(
-            "{{apiVersion: aws.fairlead.dev/v1alpha1, kind: SQSQueue, metadata: {{name: orders, namespace: {}, \
-             annotations: {{{PAUSED}: 'true'}}}}, spec: {{}}}}",
-            world.namespace
-        ))
-        .await?;
+    world.create_paused("orders").await?;
     let object = world.says("orders", "Paused").await?;
     ensure!(row(&object) == "FF--" && object.metadata.finalizers.is_none(), "{}", object.data);
     world.create("witness", json!({})).await?;

@@ -157,3 +157,35 @@ async fn a_queue_that_others_took_by_its_tags_is_let_go() -> Result<()> {
     ensure!(world.queue(&aws_name).await? == before, "the queue was changed");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_queue_that_others_made_anew_is_not_corrected() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.create("orders", json!({ "delaySeconds": 3 })).await?;
+    world.in_sync("orders").await?;
+    let ours = world.attributes(&aws_name).await?;
+    // Too soon for the operator to see that ours is gone; by AWS's clock it is a second later.
+    world.proxy.fault(Fault::new("GetQueueAttributes", Effect::Delay(std::time::Duration::from_secs(3))));
+    world.looked_at(&aws_name, 0).await?;
+    world
+        .eventually("another queue of that name", async || {
+            let url = world.queue_url(&aws_name).await.map_err(|error| error.to_string())?;
+            if let Some(url) = url {
+                world.sqs().delete_queue().queue_url(url).send().await.map_err(|error| format!("{error:?}"))?;
+            }
+            world.foreign_queue(&aws_name, &[], &[]).await.map_err(|error| error.to_string())?;
+            let theirs = world.attributes(&aws_name).await.map_err(|error| error.to_string())?;
+            match theirs["CreatedTimestamp"] == ours["CreatedTimestamp"] {
+                true => Err("not a second later".to_owned()),
+                false => Ok(()),
+            }
+        })
+        .await?;
+    world.stalled("orders", "NameTaken").await?;
+    ensure!(world.attributes(&aws_name).await?["DelaySeconds"] == "0", "a foreign queue was corrected");
+    world.delete("orders").await?;
+    ensure!(world.queue_url(&aws_name).await?.is_some(), "a foreign queue was deleted");
+    ensure!(world.writes() == ["CreateQueue"], "{:?}", world.writes());
+    Ok(())
+}

@@ -10,7 +10,7 @@ use fairlead_harness::{
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
-    api::{DeleteParams, DynamicObject},
+    api::{DeleteParams, DynamicObject, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -77,6 +77,15 @@ impl World {
     /// Sets an annotation; null removes it.
     pub async fn annotate(&self, name: &str, annotation: &str, value: Value) -> Result<DynamicObject> {
         self.patch(name, json!({ "metadata": { "annotations": { annotation: value } } })).await
+    }
+
+    /// Creates an SQSQueue that is paused from the start.
+    pub async fn create_paused(&self, name: &str) -> Result<DynamicObject> {
+        let object = json!({
+            "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "SQSQueue",
+            "metadata": { "name": name, "annotations": { PAUSED: "true" } }, "spec": {},
+        });
+        Ok(self.queues().create(&PostParams::default(), &serde_json::from_value(object)?).await?)
     }
 
     /// Asks for the deletion of an SQSQueue, and does not wait.

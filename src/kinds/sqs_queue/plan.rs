@@ -147,9 +147,16 @@ pub fn plan(desired: &Desired, observed: &Observed, past: &Past<'_>) -> Plan<Set
     for attribute in Attribute::all() {
         let Some(wished) = wished(attribute, desired, past) else { continue };
         let actual = observed.attributes.get(&attribute).map_or(attribute.default_value(), String::as_str);
-        let lags =
-            || past.old.get(attribute.field()).is_some_and(|old| old.iter().any(|old| attribute.same(old, actual)));
-        if attribute.same(actual, &wished) || lags() {
+        let in_effect = match past.settling.get(attribute.field()) {
+            // What we wrote last is in effect, whatever a read shows; a third value is somebody else's.
+            Some(written) if attribute.same(&written.value, &wished) => {
+                attribute.same(actual, &wished) || written.old.iter().any(|old| attribute.same(old, actual))
+            }
+            // What is wished now is not what we wrote last: a read that shows it is an old one.
+            Some(_) => false,
+            None => attribute.same(actual, &wished),
+        };
+        if in_effect {
             continue;
         }
         differences.push(Difference {
