@@ -28,7 +28,7 @@ pub(super) fn classify(code: &str, message: &str) -> Option<ErrorClass> {
         "NonExistentQueue" | "QueueDoesNotExist" => ErrorClass::NotFound,
         "QueueAlreadyExists" | "QueueNameExists" => ErrorClass::Conflict,
         "QueueDeletedRecently" => ErrorClass::Later(NAME_BLOCKED),
-        // A role that was made a moment ago is not yet known to be a principal.
+        // A role or a dead-letter queue that was made a moment ago may not be known yet.
         "InvalidAttributeValue" if message.contains("Policy") => ErrorClass::PerhapsTerminal,
         "InvalidAttributeName" | "InvalidAttributeValue" | "InvalidAddress" | "UnsupportedOperation" | "OverLimit" => {
             ErrorClass::Terminal
