@@ -59,6 +59,9 @@ pub enum AppError {
     /// The health endpoint can't be served.
     #[error("{0}")]
     Health(String),
+    /// A task that runs for ever has ended.
+    #[error("a part of the process has ended, which is a bug in Fairlead: {0}")]
+    Task(String),
     /// A signal handler can't be installed.
     #[error("signals: {0}")]
     Signals(#[from] std::io::Error),
@@ -118,9 +121,17 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         info!("stopping: what runs is finished first");
     };
-    dispatch(&queue, &controllers, &health, account, stop, &mut tasks).await;
-    info!("stopped");
-    Ok(())
+    tokio::select! {
+        () = dispatch(&queue, &controllers, &health, account, stop) => {
+            info!("stopped");
+            Ok(())
+        }
+        // They run for ever: without one of them the rest would be blind, and look healthy.
+        ended = tasks.join_next() => Err(AppError::Task(match ended {
+            Some(Err(panic)) => panic.to_string(),
+            _ => "it came to its end".into(),
+        })),
+    }
 }
 
 /// Runs what is due until `stop`, after every cache has been filled.
@@ -130,7 +141,6 @@ async fn dispatch(
     health: &Health,
     account: Account,
     stop: impl Future<Output = ()>,
-    tasks: &mut JoinSet<()>,
 ) {
     tokio::pin!(stop);
     tokio::select! {
@@ -140,7 +150,7 @@ async fn dispatch(
     if tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await.is_err() {
         // The objects say so; as soon as AWS answers they are all looked at again.
         let controllers: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
-        tasks.spawn(async move {
+        tokio::spawn(async move {
             account.known().await;
             controllers.iter().for_each(|controller| controller.requeue_all(Priority::Progress));
         });
@@ -244,15 +254,16 @@ fn connections(
 
 /// Follows the published ConfigMaps; one that somebody has changed brings its object.
 async fn follow_maps(context: Arc<Context>, (mut writer, api): MapWatch, health: Component) {
-    let config = watcher::Config::default().labels(CONNECTION_LABEL);
+    let config = watch::config().labels(CONNECTION_LABEL);
     let apply = |event: watcher::Event<ConfigMap>| {
         writer.apply_watcher_event(&event);
         let disturbed = match &event {
-            watcher::Event::Apply(map) => context.connections.disturbed(map, false),
-            watcher::Event::Delete(map) => context.connections.disturbed(map, true),
-            watcher::Event::InitApply(_) | watcher::Event::Init | watcher::Event::InitDone => None,
+            watcher::Event::Apply(map) => context.connections.disturbed(map, false).into_iter().collect(),
+            watcher::Event::Delete(map) => context.connections.disturbed(map, true).into_iter().collect(),
+            watcher::Event::InitDone => context.connections.all_disturbed(),
+            watcher::Event::InitApply(_) | watcher::Event::Init => Vec::new(),
         };
-        if let Some(key) = disturbed {
+        for key in disturbed {
             context.queue.add(key, Priority::Progress, std::time::Instant::now());
         }
     };

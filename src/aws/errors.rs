@@ -141,7 +141,10 @@ fn class_of(classify: Classify, code: &str, message: &str, status: u16) -> Error
         | "SignatureDoesNotMatch"
         | "MissingAuthenticationToken"
         | "IncompleteSignature"
-        | "InvalidSecurity"
+        | "InvalidSignatureException"
+        | "IncompleteSignatureException"
+        | "MissingAuthenticationTokenException"
+        | "RequestExpired"
         | "InvalidAccessKeyId"
         | "OptInRequired" => ErrorClass::Credentials,
         "Throttling"
@@ -167,10 +170,12 @@ fn class_of(classify: Classify, code: &str, message: &str, status: u16) -> Error
 }
 
 /// AWS's message without line breaks and of bounded length. Where a signature does not match, AWS
-/// repeats the signed headers, the session token among them: those messages are dropped.
+/// repeats the signed headers, the session token among them: such messages are dropped.
 fn presentable(code: &str, message: &str) -> String {
-    if code == "SignatureDoesNotMatch" {
-        return "the secret access key does not fit the access key id".into();
+    let repeats_headers = ["x-amz-security-token", "Canonical String", "String-to-Sign"];
+    if code.contains("Signature") || repeats_headers.iter().any(|part| message.contains(part)) {
+        return "the request's signature was not accepted: the secret access key, the session token or the clock is wrong"
+            .into();
     }
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     match message.char_indices().nth(MESSAGE_LIMIT) {
@@ -249,7 +254,9 @@ mod tests {
 
     #[test]
     fn messages_hold_no_signed_headers_and_are_bounded() {
-        assert!(!presentable("SignatureDoesNotMatch", "x-amz-security-token:SECRET").contains("SECRET"));
+        for code in ["SignatureDoesNotMatch", "InvalidSignatureException", "Whatever"] {
+            assert!(!presentable(code, "The Canonical String was x-amz-security-token:SECRET").contains("SECRET"));
+        }
         assert_eq!(presentable("X", "a\n  b"), "a b");
         assert_eq!(presentable("X", &"é".repeat(2_000)).chars().count(), MESSAGE_LIMIT + 1);
     }

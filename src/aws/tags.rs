@@ -6,6 +6,9 @@
 
 use std::collections::BTreeMap;
 
+/// The tag that a resource keeps which was there before its object: to be retained by default.
+pub const ADOPTED: &str = "fairlead.dev/adopted";
+
 /// Tags by key.
 pub type Tags = BTreeMap<String, String>;
 
@@ -69,6 +72,10 @@ impl Owner {
     /// Whose the resource with these `tags` is, seen by this owner.
     pub fn of(&self, tags: &Tags) -> Ownership {
         let tag = |key: &str| tags.get(&format!("{PREFIX}{key}")).map(String::as_str);
+        // A uid is never given twice: this is ours, though somebody has removed other tags.
+        if (tag("cluster"), tag("uid")) == (Some(self.cluster.as_str()), Some(self.uid.as_str())) {
+            return Ownership::Ours;
+        }
         let (Some(cluster), Some(namespace), Some(name), Some(kind)) =
             (tag("cluster"), tag("namespace"), tag("name"), tag("kind"))
         else {
@@ -175,8 +182,12 @@ mod tests {
         assert_eq!(owned_by(|_| ()), Ownership::Ours);
         assert_eq!(owned_by(set("uid", "u2")), Ownership::Reincarnated);
         assert_eq!(owned_by(set("cluster", "d")), Ownership::OtherCluster);
+        let other = |tags: &mut Tags| {
+            set("uid", "u2")(tags);
+            set("name", "other")(tags);
+        };
         assert_eq!(
-            owned_by(set("name", "other")),
+            owned_by(other),
             Ownership::Sibling { kind: "SQSQueue".into(), namespace: "shop".into(), name: "other".into() }
         );
         let retain = |tags: &mut Tags| {
@@ -191,7 +202,8 @@ mod tests {
             }),
             Ownership::RetainedByOther
         );
-        assert_eq!(owned_by(|tags| drop(tags.remove("fairlead.dev/kind"))), Ownership::Unowned);
+        assert_eq!(owned_by(|tags| drop(tags.remove("fairlead.dev/kind"))), Ownership::Ours);
+        assert_eq!(owned_by(|tags| drop(tags.remove("fairlead.dev/cluster"))), Ownership::Unowned);
         assert_eq!(owner().of(&Tags::new()), Ownership::Unowned);
     }
 

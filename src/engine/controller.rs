@@ -42,6 +42,9 @@ use crate::{
     telemetry::health::Component,
 };
 
+/// How soon to see whether the store has our own last write.
+const STORE_RECHECK: Duration = Duration::from_millis(100);
+
 /// A future that is boxed, so that controllers of different kinds have one type.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -191,13 +194,13 @@ impl<K: Kind> Controller<K> {
     async fn run(&self, ready: Ready<ObjectKey>) -> Next {
         let Some(object) = self.object(&ready.key) else { return Next::Wait };
         let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
-        let memory = memory.unwrap_or_else(|| {
+        let mut memory = memory.unwrap_or_else(|| {
             let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
             Memory::new(object.uid().into(), phase)
         });
-        let (next, memory) = if memory.is_ahead_of(object.version()) {
+        let (next, memory) = if memory.waits_for_store(object.version(), Instant::now()) {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
-            (Next::After(Duration::from_millis(100), Priority::Progress), memory)
+            (Next::After(STORE_RECHECK, Priority::Progress), memory)
         } else {
             Run::new(self, object, memory, ready.clone()).finish().await
         };
@@ -227,7 +230,7 @@ impl<K: Kind> Controller<K> {
                 watcher::Event::Init | watcher::Event::InitApply(_) => {}
             }
         };
-        watch::follow(api, watcher::Config::default(), health, K::KIND, explain::<K>, apply).await;
+        watch::follow(api, watch::config(), health, K::KIND, explain::<K>, apply).await;
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     identity,
     kind::{Difference, Kind, Past},
     lifecycle::{Claim, claim},
+    memory::TAGS_EVERY,
     objects::ObjectKey,
     reconcile::Run,
 };
@@ -19,7 +20,7 @@ use crate::{
         call::Regional,
         errors::ErrorClass,
         identity::Identity,
-        tags::{TagChanges, Tags},
+        tags::{self, Ownership, TagChanges, Tags},
     },
     crd::spec::Adoption,
 };
@@ -58,6 +59,12 @@ impl Executed {
     /// What was corrected, as reason and message.
     pub(super) fn corrected(self) -> Option<(String, String)> {
         self.corrected
+    }
+
+    /// One for tests of what follows.
+    #[cfg(test)]
+    pub(super) fn of(corrected: Option<(String, String)>) -> Self {
+        Self { corrected }
     }
 }
 
@@ -101,8 +108,10 @@ impl<K: Kind> Run<'_, K> {
         let recreated = K::handle(&self.object.status()).is_some();
         self.memory.forget_resource();
         self.managed = Some(self.managed_after(desired, spec, true));
-        let tags = self.desired_tags(spec);
+        let tags = self.desired_tags(spec, identity);
         let started = unix_now();
+        // From here on something may be there, whatever becomes of the answer.
+        self.memory.attempted = Some(Instant::now());
         let handle = match K::create(aws, &self.permit, identity, desired, &tags).await {
             Ok(handle) => handle,
             Err(error) if error.class == ErrorClass::Conflict => {
@@ -116,6 +125,7 @@ impl<K: Kind> Run<'_, K> {
         self.memory.created = Some(Instant::now());
         self.absent = false;
         let Some(observed) = K::observe(aws, &handle).await? else { return Err(appearing::<K>(identity)) };
+        self.memory.created = None;
         self.memory.recognise(K::created_at(&observed));
         // The answer to a create may be a resource that was there: then its tags say whose it is.
         let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
@@ -149,7 +159,7 @@ impl<K: Kind> Run<'_, K> {
             true => self.controller.context.account.ask().await?,
             false => self.account()?,
         };
-        Ok(identity::check::<K>(identity, spec, &account)?)
+        Ok(identity::check_account(identity, &account)?)
     }
 
     /// Brings the resource in line with the spec, after making sure that it is ours.
@@ -176,10 +186,11 @@ impl<K: Kind> Run<'_, K> {
         if due || (self.memory.tags.is_none() && (changed || other_fields || !plan.is_empty())) {
             self.memory.tags = Some(K::tags(aws, &sight.handle).await?); // reads AWS
         }
-        let tags = self.tag_changes(spec, &managed);
-        if let Some(actual) = self.memory.tags.clone() {
-            self.verify(spec, identity, &actual).await?;
-        }
+        let news = match self.memory.tags.clone() {
+            Some(actual) => self.verify(spec, identity, &actual).await?,
+            None => None,
+        };
+        let tags = self.tag_changes(spec, identity, &managed);
         if let Some(Difference { field, actual, desired, .. }) = plan.immutable {
             let message = format!(
                 "spec.{field} is {desired}, but the {} was created with {actual} and AWS can't change that: set it back, \
@@ -193,6 +204,7 @@ impl<K: Kind> Run<'_, K> {
             K::retag(aws, &self.permit, &sight.handle, &tags).await?; // writes AWS
             self.memory.tags = self.memory.tags.take().map(|actual| tags.applied_to(&actual));
         }
+        self.happened.extend(news);
         for change in &plan.changes {
             K::change(aws, &self.permit, &sight.handle, change).await?; // writes AWS
         }
@@ -201,6 +213,18 @@ impl<K: Kind> Run<'_, K> {
         }
         self.managed = Some(self.managed_after(desired, spec, false));
         Ok(self.executed(&plan.differences, &tags, changed))
+    }
+
+    /// Whether no resource of this identity is or was this object's.
+    pub(super) async fn has_nothing_at(&self, identity: &Identity) -> Result<bool, Fault> {
+        let told = self.object.status().contains_key("identity");
+        if told || self.memory.attempted.is_some_and(|at| at.elapsed() < K::APPEARS_WITHIN) {
+            return Ok(false);
+        }
+        let aws = self.aws(identity);
+        let Some(handle) = K::find(&aws, identity).await? else { return Ok(true) };
+        let ownership = self.owner().of(&K::tags(&aws, &handle).await?);
+        Ok(!matches!(ownership, Ownership::Ours | Ownership::Reincarnated | Ownership::Retained))
     }
 
     pub(super) async fn check_observation(&mut self, aws: &Regional<K::Client>, sight: &Sight<K>) -> Result<(), Fault> {
@@ -226,31 +250,43 @@ impl<K: Kind> Run<'_, K> {
         })
     }
 
-    /// Makes sure that the resource with the tags `actual` is ours, or may become it.
-    pub(super) async fn verify(&mut self, spec: &K::Spec, identity: &mut Identity, actual: &Tags) -> Result<(), Fault> {
+    /// Makes sure that the resource with the tags `actual` is ours, or may become it: then what there
+    /// is to tell once its tags say so.
+    async fn verify(
+        &mut self,
+        spec: &K::Spec,
+        identity: &mut Identity,
+        actual: &Tags,
+    ) -> Result<Option<Happening>, Fault> {
         let ownership = self.owner().of(actual);
-        match claim(&ownership, K::common(spec).adoption(), self.may_adopt(), K::NOUN) {
-            Claim::Proceed => {}
+        let claim = claim(&ownership, K::common(spec).adoption(), self.may_adopt(), K::NOUN);
+        if let Claim::Refuse(message) = claim {
+            self.memory.doubt_tags();
+            return Err(Fault::NotOurs(message));
+        }
+        // It outlives the object on the resource itself.
+        if !identity.adopted && (claim == Claim::Adopt || actual.contains_key(tags::ADOPTED)) {
+            identity.adopted = true;
+            self.claim_object(identity).await?;
+        }
+        let noun = K::NOUN;
+        Ok(match claim {
+            Claim::Proceed | Claim::Refuse(_) => None,
             Claim::Restamp => {
-                let note = format!("the {} was of an earlier object of this name, and is now this one's", K::NOUN);
-                self.happened.push(Happening::normal("Restamped", note));
+                let note = format!("the {noun} was of an earlier object of this name, and is now this one's");
+                Some(Happening::normal("Restamped", note))
             }
             Claim::Resume => {
-                let note = format!("the {} was retained by this object, which manages it again", K::NOUN);
-                self.happened.push(Happening::normal("Resumed", note));
+                let note = format!("the {noun} was retained by this object, which manages it again");
+                Some(Happening::normal("Resumed", note))
             }
             Claim::Adopt => {
-                identity.adopted = true;
-                self.claim_object(identity).await?;
-                let note = format!("took over the existing {} {}", K::NOUN, identity.arn(K::SERVICE));
-                self.happened.push(Happening::normal("Adopted", note));
+                // Another object may be doing the same: the next look sees whose tags have lasted.
+                self.memory.looks = TAGS_EVERY;
+                let note = format!("took over the existing {noun} {}", identity.arn(K::SERVICE));
+                Some(Happening::normal("Adopted", note))
             }
-            Claim::Refuse(message) => {
-                self.memory.doubt_tags();
-                return Err(Fault::Refused { reason: "NameTaken", message });
-            }
-        }
-        Ok(())
+        })
     }
 
     pub(super) fn executed(&mut self, differences: &[Difference], tags: &TagChanges, changed: bool) -> Executed {

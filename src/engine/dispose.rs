@@ -1,6 +1,8 @@
 //! The steps of a deletion. They need neither a valid spec nor a status, and let the object go only
 //! when its resource is gone or retained.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
@@ -40,40 +42,60 @@ impl<K: Kind> Run<'_, K> {
             });
         }
         let aws = self.aws(&identity);
-        let gone = format!("the {} was gone already", K::NOUN);
-        let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else {
-            return self.release("Deleted", &gone).await;
-        };
-        let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else {
-            return self.release("Deleted", &gone).await;
-        };
+        let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else { return self.gone(&identity).await };
+        let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
         let ownership = self.owner().of(&actual);
         let crd_is_deleted = self.crd_is_deleted().await?;
-        match disposal(&ownership, self.object.deletion_policy(), identity.adopted, crd_is_deleted) {
+        let disposal = disposal(&ownership, self.object.deletion_policy(), identity.adopted, crd_is_deleted);
+        let retag = match disposal {
+            Disposal::Delete if ownership != Ownership::Ours => TagChanges::between(&self.owner().tags(), &actual, &[]),
+            Disposal::Retain => self.retention(&identity, &actual),
+            Disposal::Delete | Disposal::Spare => TagChanges::default(),
+        };
+        // Were this to be tried again, somebody else may have the name by then.
+        self.memory.tags = None;
+        match K::retag(&aws, &self.permit, &handle, &retag).await {
+            Err(error) if error.class == ErrorClass::NotFound => return self.gone(&identity).await,
+            outcome => outcome?,
+        }
+        let resource = format!("{} {}", K::NOUN, identity.arn(K::SERVICE));
+        match disposal {
             Disposal::Delete => {
-                if ownership != Ownership::Ours {
-                    let restamp = TagChanges::between(&self.owner().tags(), &actual, &[]);
-                    K::retag(&aws, &self.permit, &handle, &restamp).await?;
-                }
                 K::delete(&aws, &self.permit, &handle).await?;
-                self.release("Deleted", &format!("deleted the {} {}", K::NOUN, identity.arn(K::SERVICE))).await
+                self.release("Deleted", &format!("deleted the {resource}")).await
             }
             Disposal::Retain => {
-                K::retag(&aws, &self.permit, &handle, &self.retention(&actual)).await?;
                 let why = if crd_is_deleted { ", because the CRD itself is being deleted" } else { "" };
-                let note = format!("retained the {} {}{why}", K::NOUN, identity.arn(K::SERVICE));
-                self.release("Retained", &note).await
+                self.release("Retained", &format!("retained the {resource}{why}")).await
             }
             Disposal::Spare => {
-                let note = format!("left the {} {} alone: it is not this object's", K::NOUN, identity.arn(K::SERVICE));
-                self.release("Spared", &note).await
+                self.release("Spared", &format!("left the {resource} alone: it is not this object's")).await
             }
         }
     }
 
+    /// Lets the object go, whose resource is not there. "Not there" may also mean that a create has
+    /// not come into sight, or that the credentials are of another account by now.
+    async fn gone(&mut self, identity: &Identity) -> Result<Option<Verdict>, Fault> {
+        let now = Instant::now();
+        let recorded = K::handle(&self.object.status()).is_some();
+        let since = *self.memory.absent_since.get_or_insert(now);
+        let attempted = self.memory.attempted.is_some_and(|at| now - at < K::APPEARS_WITHIN);
+        if attempted || (!recorded && now - since < K::APPEARS_WITHIN) {
+            return Err(Fault::Appearing(format!(
+                "making sure that no {} {} comes into sight any more",
+                K::NOUN,
+                identity.name
+            )));
+        }
+        identity::check_account(identity, &self.controller.context.account.ask().await?)?;
+        self.release("Deleted", &format!("the {} was gone already", K::NOUN)).await
+    }
+
     /// Lets the object go.
     pub(super) async fn release(&mut self, reason: &str, note: &str) -> Result<Option<Verdict>, Fault> {
-        self.controller.writer.release(&self.permit, &self.object).await?;
+        let released = self.controller.writer.release(&self.permit, &self.object).await?;
+        self.memory.written = released.version().map(str::to_owned);
         self.happened.push(Happening::normal(reason, note));
         self.tell(None).await;
         Ok(None)
@@ -113,8 +135,9 @@ impl<K: Kind> Run<'_, K> {
         }
     }
 
-    fn retention(&self, actual: &Tags) -> TagChanges {
+    fn retention(&self, identity: &Identity, actual: &Tags) -> TagChanges {
         let mut kept = self.owner().tags();
+        kept.extend(identity.adopted.then(|| (tags::ADOPTED.to_owned(), "true".to_owned())));
         kept.remove(tags::UID);
         kept.insert(tags::RETAINED.into(), Timestamp::now().strftime("%FT%TZ").to_string());
         TagChanges::between(&kept, actual, &[tags::UID])

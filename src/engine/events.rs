@@ -17,7 +17,7 @@ use super::{
 };
 use crate::shard::Permit;
 
-/// The API server takes no longer notes.
+/// The API server takes notes of at most 1,024 bytes.
 const NOTE_LIMIT: usize = 1_000;
 
 /// Something that happened to an object.
@@ -77,7 +77,7 @@ pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, 
         type_: Some(if happening.warning { "Warning" } else { "Normal" }.into()),
         reason: Some(happening.reason.clone()),
         action: Some("Reconcile".into()),
-        note: Some(happening.note.chars().take(NOTE_LIMIT).collect()),
+        note: Some(happening.note[..happening.note.floor_char_boundary(NOTE_LIMIT)].to_owned()),
         reporting_controller: Some("aws.fairlead.dev".into()),
         reporting_instance: Some(instance.into()),
         regarding: Some(ObjectReference {

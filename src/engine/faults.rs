@@ -22,8 +22,6 @@ const CONFLICT_RECHECK: Duration = Duration::from_secs(30);
 const PATIENCE: u32 = 5;
 /// How often to look for a resource that was just created.
 const APPEARING_RECHECK: Duration = Duration::from_secs(2);
-/// How soon to look again after somebody else wrote the object at the same time.
-const AFTER_CONFLICT: Duration = Duration::from_millis(200);
 
 /// Why a reconcile did not get to its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,6 +52,9 @@ pub enum Fault {
         /// Why, for people.
         message: String,
     },
+    /// The resource of this name is not this object's.
+    #[error("{0}")]
+    NotOurs(String),
     /// The ConfigMap's name is taken.
     #[error("{0}")]
     ConnectionConflict(String),
@@ -84,7 +85,7 @@ impl From<NotYet> for Fault {
 }
 
 impl Fault {
-    /// What follows from it. `None`: try again at once, the object has changed or is gone.
+    /// What follows from it. `None`: the object has changed or is gone, and there is nothing to say.
     pub fn verdict(&self, situation: &Situation) -> Option<Verdict> {
         let retry = |reason: &str, message: &str| failing(reason, message, situation);
         let verdict = match self {
@@ -102,16 +103,12 @@ impl Fault {
             }
             Self::AccountUnknown => retry("AccountUnknown", &self.to_string()),
             Self::Refused { reason, message } => stalled(reason, message, STALLED_RECHECK),
+            Self::NotOurs(message) => Verdict { usable: Usable::No, ..stalled("NameTaken", message, STALLED_RECHECK) },
             Self::ConnectionConflict(message) => {
                 Verdict { usable: Usable::No, ..stalled("ConnectionConflict", message, CONFLICT_RECHECK) }
             }
         };
         Some(if situation.deleting { deleting(verdict) } else { verdict })
-    }
-
-    /// How soon to try again where there is no verdict.
-    pub fn at_once() -> Next {
-        Next::After(AFTER_CONFLICT, Priority::Progress)
     }
 
     /// Whether AWS refused the request itself.

@@ -1,6 +1,7 @@
 //! What an object's resource is: read from the annotation, from status where a user has removed the
 //! annotation, or fixed now from spec and settings. Pure.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::kind::{Kind, NotYet};
@@ -25,23 +26,49 @@ pub struct Source<'a> {
     pub name: &'a str,
 }
 
-/// The identity that was fixed for an object, if one was.
+/// The annotation: an identity, and whose it is.
+#[derive(Serialize, Deserialize)]
+struct Recorded {
+    /// `namespace/name` of the object: a copy of its manifest under another name has none yet.
+    object: String,
+    #[serde(flatten)]
+    identity: Identity,
+}
+
+/// The annotation that records `identity` for `object` (`namespace/name`).
+///
+/// # Errors
+/// Where it can't be written as JSON.
+pub fn record(identity: &Identity, object: &str) -> Result<String, NotYet> {
+    let recorded = Recorded { object: object.into(), identity: identity.clone() };
+    serde_json::to_string(&recorded).map_err(|error| NotYet::Invalid(error.to_string()))
+}
+
+/// The identity that was fixed for `object` (`namespace/name`), if one was.
 ///
 /// # Errors
 /// Where the annotation can't be understood, or says something else than the status: somebody has
 /// edited it.
-pub fn recorded(annotation: Option<&str>, status: &Map<String, Value>) -> Result<Option<Identity>, NotYet> {
+pub fn recorded(
+    annotation: Option<&str>,
+    object: &str,
+    status: &Map<String, Value>,
+) -> Result<Option<Identity>, NotYet> {
     let told = status.get("identity").and_then(|told| serde_json::from_value::<ResourceIdentity>(told.clone()).ok());
     let Some(annotation) = annotation else { return Ok(told.as_ref().map(from_status)) };
     let way_out = |problem: String| {
         let repair = match &told {
-            Some(told) => format!("set it to '{}'", serde_json::to_string(&from_status(told)).unwrap_or_default()),
+            Some(told) => format!("set it to '{}'", record(&from_status(told), object).unwrap_or_default()),
             None => "remove it".into(),
         };
         NotYet::Invalid(format!("the annotation {} {problem}: {repair}", crate::crd::IDENTITY))
     };
-    let identity: Identity =
+    let Recorded { object: owner, identity } =
         serde_json::from_str(annotation).map_err(|error| way_out(format!("can't be understood ({error})")))?;
+    if owner != object {
+        return Ok(told.as_ref().map(from_status));
+    }
+    let identity = Identity { partition: partition(&identity.region).into(), ..identity };
     if let Some(told) = &told {
         let same =
             (&told.account_id, &told.region, &told.name) == (&identity.account_id, &identity.region, &identity.name);
@@ -70,11 +97,26 @@ pub fn fix<K: Kind>(spec: &K::Spec, source: &Source<'_>) -> Result<Identity, Not
     })
 }
 
+/// Whether the credentials, of `account`, still reach the resource that `identity` says.
+///
+/// # Errors
+/// Both accounts and the way out.
+pub fn check_account(identity: &Identity, account: &str) -> Result<(), NotYet> {
+    if identity.account_id == account {
+        return Ok(());
+    }
+    Err(NotYet::Invalid(format!(
+        "the resource is in the AWS account {}, but the operator's credentials are of {account}: give it those of the \
+         first",
+        identity.account_id
+    )))
+}
+
 /// Whether `spec` still means the resource that `identity` says.
 ///
 /// # Errors
 /// The field that means another one, both values and the way out.
-pub fn check<K: Kind>(identity: &Identity, spec: &K::Spec, account: &str) -> Result<(), NotYet> {
+pub fn check<K: Kind>(identity: &Identity, spec: &K::Spec) -> Result<(), NotYet> {
     let common = K::common(spec);
     let differs = |field: &str, wished: &str, actual: &str| {
         Err(NotYet::Invalid(format!(
@@ -90,13 +132,6 @@ pub fn check<K: Kind>(identity: &Identity, spec: &K::Spec, account: &str) -> Res
         if wished != identity.name {
             return differs("name", &wished, &identity.name);
         }
-    }
-    if identity.account_id != account {
-        return Err(NotYet::Invalid(format!(
-            "the resource is in the AWS account {}, but the operator's credentials are of {account}: give it those of \
-             the first",
-            identity.account_id
-        )));
     }
     Ok(())
 }

@@ -85,8 +85,9 @@ pub fn claim(ownership: &Ownership, adoption: Adoption, allow: bool, noun: &str)
         Ownership::Unowned => adoptable("has no owner tags of Fairlead"),
         Ownership::RetainedByOther => adoptable("was retained by another object"),
         Ownership::Sibling { kind, namespace, name } => Claim::Refuse(format!(
-            "the {noun} of this name belongs to {kind} {namespace}/{name} of this cluster; choose another spec.name, or \
-             delete that object first"
+            "the {noun} of this name belongs to {kind} {namespace}/{name} of this cluster; delete that \
+             object first or, if it is gone already, remove the {noun}'s fairlead.dev/ tags; or create this object with \
+             another spec.name"
         )),
         Ownership::OtherCluster => Claim::Refuse(format!(
             "the {noun} of this name is managed by Fairlead in another cluster; choose another spec.name"

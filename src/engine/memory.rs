@@ -11,6 +11,9 @@ use crate::aws::tags::Tags;
 /// How many looks at a resource go by until its tags are read again.
 pub const TAGS_EVERY: u32 = 10;
 
+/// How long the store may lack our own last write.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The fields that we wrote so lately that a read may not show it yet.
 pub type Settling = BTreeMap<String, Written>;
 
@@ -36,12 +39,22 @@ pub struct Memory<H> {
     pub tags: Option<Tags>,
     /// Looks at the resource since its tags were read.
     pub looks: u32,
+    /// When we last asked AWS to create the resource, whatever the answer.
+    pub attempted: Option<Instant>,
     /// When we created the resource, until AWS shows it.
     pub created: Option<Instant>,
     /// The name of its ConfigMap, empty for none, for which it was made sure that it has no other.
     pub maps_of: Option<String>,
     /// When a status was last written.
     pub status_written: Option<Instant>,
+    /// When the object was first found older than our last write to it.
+    pub behind_since: Option<Instant>,
+    /// When the resource of an object that is being deleted was first not found.
+    pub absent_since: Option<Instant>,
+    /// The fields that we may have set, beyond those that the status tells.
+    pub managed: BTreeSet<String>,
+    /// The last value of the annotation that asks for a reconcile.
+    pub asked: Option<String>,
     /// How often in a row AWS has refused this spec.
     pub rejections: u32,
     /// When the resource was created, by AWS's clock.
@@ -58,17 +71,32 @@ impl<H> Memory<H> {
             handle: None,
             tags: None,
             looks: phase % TAGS_EVERY,
+            attempted: None,
             created: None,
             maps_of: None,
             status_written: None,
+            behind_since: None,
+            absent_since: None,
+            managed: BTreeSet::new(),
+            asked: None,
             rejections: 0,
             born: None,
             settling: BTreeMap::new(),
         }
     }
 
-    /// Whether an object of `version` is older than our own last write to it.
-    pub fn is_ahead_of(&self, version: Option<&str>) -> bool {
+    /// Whether an object of `version` is older than our own last write to it, and has not been for so
+    /// long that waiting helps no more: then the API server's data was set back.
+    pub fn waits_for_store(&mut self, version: Option<&str>, now: Instant) -> bool {
+        if !self.is_ahead_of(version) {
+            self.behind_since = None;
+            return false;
+        }
+        let since = *self.behind_since.get_or_insert(now);
+        now.duration_since(since) < STORE_PATIENCE
+    }
+
+    fn is_ahead_of(&self, version: Option<&str>) -> bool {
         match (self.written.as_deref().map(str::parse::<u64>), version.map(str::parse::<u64>)) {
             (Some(Ok(written)), Some(Ok(version))) => version < written,
             _ => false,
@@ -106,6 +134,7 @@ impl<H> Memory<H> {
     pub fn recognise(&mut self, born: Option<i64>) {
         if self.born.is_some() && born.is_some() && self.born != born {
             self.doubt_tags();
+            self.settling.clear();
         }
         self.born = born.or(self.born);
     }

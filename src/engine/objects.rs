@@ -67,7 +67,7 @@ impl From<kube::Error> for KubeError {
                 (409, _) => Self::Conflict,
                 (404, _) => Self::Gone,
                 // A uid that differs is told as invalid, not as a conflict.
-                (422, _) if status.message.contains("uid") => Self::Conflict,
+                (422, _) if status.message.contains("metadata.uid") => Self::Conflict,
                 (code, _) => Self::Other(format!("{} ({code})", status.message)),
             },
             kube::Error::Service(error) => Self::Unreachable(innermost(error.as_ref())),
@@ -160,14 +160,16 @@ impl Object {
         serde_json::from_value(self.raw_spec()).map_err(|error| NotYet::Invalid(format!("spec: {error}")))
     }
 
-    /// The spec's deletion policy, whatever else the spec holds.
+    /// The spec's deletion policy, whatever else the spec holds. One that this version does not know
+    /// counts as the one that loses nothing.
     pub fn deletion_policy(&self) -> Option<DeletionPolicy> {
-        self.field("deletionPolicy")
+        self.field("deletionPolicy").map(|policy| policy.unwrap_or(DeletionPolicy::Retain))
     }
 
-    /// The spec's management policy, whatever else the spec holds.
+    /// The spec's management policy, whatever else the spec holds. One that this version does not know
+    /// counts as the one that changes nothing.
     pub fn management(&self) -> Management {
-        self.field("management").unwrap_or(Management::Manage)
+        self.field("management").map_or(Management::Manage, |management| management.unwrap_or(Management::Observe))
     }
 
     /// What a change of which asks for a reconcile.
@@ -182,8 +184,10 @@ impl Object {
         }
     }
 
-    fn field<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
-        serde_json::from_value(self.0.data.get("spec")?.get(name)?.clone()).ok()
+    /// A field of the spec: `None` where it is not set, `Some(None)` where it is not understood.
+    fn field<T: DeserializeOwned>(&self, name: &str) -> Option<Option<T>> {
+        let value = self.0.data.get("spec")?.get(name).filter(|value| !value.is_null())?;
+        Some(serde_json::from_value(value.clone()).ok())
     }
 }
 

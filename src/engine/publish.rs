@@ -79,8 +79,11 @@ impl Connections {
         }
         self.expect(&wished);
         let Some(patch) = difference(&current, &wished) else { return Ok(()) };
-        bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await?;
-        Ok(())
+        match bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+            // It is the ConfigMap that is gone, not the object.
+            Err(KubeError::Gone) => Err(KubeError::Conflict.into()),
+            outcome => Ok(outcome.map(drop)?),
+        }
     }
 
     /// Deletes the ConfigMaps of `object` other than `keep`: it was renamed or switched off.
@@ -122,6 +125,18 @@ impl Connections {
         let (kind, owner) = owner_of(wished)?.split_once('/')?;
         let kind = crate::kinds::KINDS.iter().map(|known| known.kind).find(|known| *known == kind)?;
         Some(ObjectKey { kind, namespace: namespace.clone(), name: owner.into() })
+    }
+
+    /// The objects whose ConfigMaps are not as they were published: after a list, which tells of no
+    /// deletion.
+    pub fn all_disturbed(&self) -> Vec<ObjectKey> {
+        let published = self.published.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let disturbed =
+            published.into_iter().filter_map(|((namespace, name), wished)| match self.cached(&namespace, &name) {
+                Some(map) => self.disturbed(&map, false),
+                None => self.disturbed(&wished, true),
+            });
+        disturbed.collect()
     }
 
     /// Forgets what was published for an object that is gone.

@@ -69,32 +69,36 @@ impl<'a, K: Kind> Run<'a, K> {
 
     /// Runs all steps: what to do next, and what to remember.
     pub async fn finish(mut self) -> (Next, Memory<K::Handle>) {
-        if self.spec_changed() {
+        let asked = self.object.annotation(crd::RECONCILE_AT).map(str::to_owned);
+        if self.spec_changed() || asked != self.memory.asked {
+            self.memory.asked = asked;
             self.memory.rejections = 0;
         }
-        let outcome = self.steps().await;
-        if !matches!(&outcome, Err(fault) if fault.is_rejection()) {
-            self.memory.rejections = 0;
-        }
-        let verdict = match outcome {
-            Ok(verdict) => verdict,
-            Err(fault) => {
-                self.memory.rejections += u32::from(fault.is_rejection());
-                if let Fault::Kube(KubeError::Gone) = fault {
-                    return (Next::Wait, self.memory);
-                }
-                let Some(verdict) = fault.verdict(&self.situation()) else {
-                    return (Fault::at_once(), self.memory);
-                };
-                let usable = if self.absent { Usable::No } else { verdict.usable };
-                Some(Verdict { usable, fields: std::mem::take(&mut self.seen), ..verdict })
+        let next = match self.steps().await {
+            Ok(Some(verdict)) => {
+                self.memory.rejections = 0;
+                self.conclude(&verdict).await
             }
+            Ok(None) => Next::Wait,
+            Err(fault) => self.fail(&fault).await,
         };
-        let next = match verdict {
-            Some(verdict) => self.conclude(&verdict).await,
-            None => Next::Wait,
-        };
+        // What was set and could not be told in the status must not be forgotten.
+        self.memory.managed.extend(self.managed.take().into_iter().flatten());
         (next, self.memory)
+    }
+
+    async fn fail(&mut self, fault: &Fault) -> Next {
+        self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
+        if let Fault::NotOurs(_) = fault {
+            self.managed = None;
+        }
+        let Some(verdict) = fault.verdict(&self.situation()) else {
+            self.tell(None).await;
+            return if matches!(fault, Fault::Kube(KubeError::Gone)) { Next::Wait } else { Next::Backoff };
+        };
+        let usable = if self.absent { Usable::No } else { verdict.usable };
+        let fields = std::mem::take(&mut self.seen);
+        self.conclude(&Verdict { usable, fields, ..verdict }).await
     }
 
     async fn steps(&mut self) -> Result<Option<Verdict>, Fault> {
@@ -117,7 +121,7 @@ impl<'a, K: Kind> Run<'a, K> {
 
     async fn manage(&mut self) -> Result<Verdict, Fault> {
         let spec = self.object.spec::<K>()?; // decides
-        let (mut identity, fresh) = self.identity(&spec).await?; // decides; reads AWS where adoption is asked
+        let (mut identity, fresh) = self.identity(&spec).await?; // decides; reads AWS where spec and identity differ
         let desired = self.desired(&spec, &identity)?; // decides
         let aws = self.aws(&identity);
         self.check_connection(&spec).await?; // reads Kubernetes, before the first create
@@ -130,7 +134,7 @@ impl<'a, K: Kind> Run<'a, K> {
         self.seen = report::<K>(&identity, &sight);
         self.publish(&spec, &identity, &sight, &desired).await?; // writes Kubernetes, on a difference
         let fields = std::mem::take(&mut self.seen);
-        Ok(Verdict { fields, ..Verdict::in_sync(executed.corrected(), self.poll()) })
+        Ok(Verdict { fields, ..Verdict::in_sync(executed, self.poll()) })
     }
 
     async fn observe_only(&mut self) -> Result<Verdict, Fault> {
@@ -139,7 +143,8 @@ impl<'a, K: Kind> Run<'a, K> {
             Some(identity) => identity,
             None => identity::fix::<K>(&spec, &self.source(&self.account()?))?,
         };
-        identity::check::<K>(&identity, &spec, &self.account()?)?;
+        identity::check_account(&identity, &self.account()?)?;
+        identity::check::<K>(&identity, &spec)?;
         let desired = self.desired(&spec, &identity)?; // decides
         let aws = self.aws(&identity);
         let Some(sight) = self.look(&aws, &identity, false).await? else {
@@ -168,28 +173,27 @@ impl<'a, K: Kind> Run<'a, K> {
     async fn identity(&mut self, spec: &K::Spec) -> Result<(Identity, bool), Fault> {
         let account = self.account()?;
         if let Some(identity) = self.recorded_identity()? {
-            identity::check::<K>(&identity, spec, &account)?;
-            return Ok((identity, false));
+            identity::check_account(&identity, &account)?;
+            match identity::check::<K>(&identity, spec) {
+                Ok(()) => return Ok((identity, false)),
+                // Nothing was ever made of it: a name that was taken, say. The spec may choose again.
+                Err(_) if self.has_nothing_at(&identity).await? => self.memory.forget_resource(),
+                Err(differs) => return Err(differs.into()),
+            }
         }
         let identity = identity::fix::<K>(spec, &self.source(&account))?;
-        if K::common(spec).adoption() == Adoption::Never {
-            return Ok((identity, true));
-        }
-        if !self.may_adopt() {
-            return Err(Fault::Refused {
+        match K::common(spec).adoption() {
+            Adoption::Never => Ok((identity, true)),
+            _ if self.may_adopt() => Ok((identity, false)),
+            _ => Err(Fault::Refused {
                 reason: "AdoptionNotAllowed",
                 message: format!(
                     "spec.adoption: the operator's FAIRLEAD_ALLOW_ADOPTION does not allow {}/{} to adopt; ask for a \
                      pattern that does, or remove the field",
                     self.key.namespace, self.key.name
                 ),
-            });
+            }),
         }
-        // Whether it is adopted is part of the identity, which is written before anything is done.
-        let found = K::find(&self.aws(&identity), &identity).await?;
-        let adopted = found.is_some();
-        self.memory.handle = found;
-        Ok((Identity { adopted, ..identity }, false))
     }
 
     async fn check_connection(&self, spec: &K::Spec) -> Result<(), Fault> {
@@ -226,7 +230,7 @@ impl<'a, K: Kind> Run<'a, K> {
 
     /// Sets finalizer and identity, where they are not as they should be.
     pub(super) async fn claim_object(&mut self, identity: &Identity) -> Result<(), Fault> {
-        let identity = serde_json::to_string(identity).map_err(|error| Fault::Invalid(error.to_string()))?;
+        let identity = identity::record(identity, &format!("{}/{}", self.key.namespace, self.key.name))?;
         if self.object.has_finalizer() && self.object.annotation(crd::IDENTITY) == Some(identity.as_str()) {
             return Ok(());
         }
@@ -238,6 +242,7 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn conclude(&mut self, verdict: &Verdict) -> Next {
+        self.tell(Some(verdict)).await;
         let old = self.object.status();
         let mut new = verdict.status(&old, self.object.generation(), Timestamp::now());
         if let Some(managed) = &self.managed {
@@ -250,14 +255,15 @@ impl<'a, K: Kind> Run<'a, K> {
                     self.memory.status_written = Some(Instant::now());
                 }
                 Err(KubeError::Gone) => return Next::Wait,
-                Err(KubeError::Conflict) => return Fault::at_once(),
+                Err(KubeError::Conflict) => return Next::Backoff,
                 Err(error) => {
                     warn!(object = %self.key, %error, "the status could not be written");
                     return Next::Backoff;
                 }
             }
         }
-        self.tell(Some(verdict)).await;
+        self.managed = None;
+        self.memory.managed.clear();
         verdict.next
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value, json};
 
+use super::converge::Executed;
 use crate::queue::scheduler::Next;
 
 /// Where an object stands: the rows of the table of conditions in `docs/architecture.md`.
@@ -139,9 +140,9 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// All is well. `corrected` names what had to be changed for it, if anything was.
-    pub fn in_sync(corrected: Option<(String, String)>, next: Next) -> Self {
-        let (reason, message) = corrected.unwrap_or_else(|| (IN_SYNC.into(), String::new()));
+    /// All is well, after `executed`.
+    pub(super) fn in_sync(executed: Executed, next: Next) -> Self {
+        let (reason, message) = executed.corrected().unwrap_or_else(|| (IN_SYNC.into(), String::new()));
         Self { usable: Usable::Yes, ..Self::new(Stage::InSync, &reason, message, next) }
     }
 }
@@ -219,7 +220,7 @@ mod tests {
     fn the_table_of_conditions() {
         let verdict = |stage, usable| Verdict { usable, ..Verdict::new(stage, "Why", "why", NEXT) };
         let new = Map::new();
-        let was_ready = Verdict::in_sync(None, NEXT).status(&new, Some(1), at(0));
+        let was_ready = Verdict::in_sync(Executed::of(None), NEXT).status(&new, Some(1), at(0));
         for (stage, usable, of_new, of_ready) in [
             (Stage::New, Usable::AsBefore, "FFT-", "FFT-"),
             (Stage::InSync, Usable::Yes, "TT--", "TT--"),
@@ -248,21 +249,21 @@ mod tests {
             json!([{"type": "Theirs", "status": "True", "reason": "R", "message": "",
             "lastTransitionTime": "2026-01-01T00:00:00Z"}]),
         );
-        let first = Verdict::in_sync(None, NEXT).status(&old, Some(1), at(0));
+        let first = Verdict::in_sync(Executed::of(None), NEXT).status(&old, Some(1), at(0));
         assert!(is_true(&first, "Theirs") && is_true(&first, "Ready"));
-        let second = Verdict::in_sync(None, NEXT).status(&first, Some(1), at(100));
+        let second = Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(1), at(100));
         assert_eq!(merge_patch(&first, &second), None);
     }
 
     #[test]
     fn what_was_corrected_stays_readable_until_the_spec_changes() {
-        let corrected = Verdict::in_sync(Some(("Corrected".into(), "delaySeconds".into())), NEXT);
+        let corrected = Verdict::in_sync(Executed::of(Some(("Corrected".into(), "delaySeconds".into()))), NEXT);
         let first = corrected.status(&Map::new(), Some(1), at(0));
         let synced = |status: &Map<String, Value>| {
             conditions(status).into_iter().find(|condition| condition.type_ == "Synced").unwrap().message
         };
-        assert_eq!(synced(&Verdict::in_sync(None, NEXT).status(&first, Some(1), at(9))), "delaySeconds");
-        assert_eq!(synced(&Verdict::in_sync(None, NEXT).status(&first, Some(2), at(9))), "");
+        assert_eq!(synced(&Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(1), at(9))), "delaySeconds");
+        assert_eq!(synced(&Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(2), at(9))), "");
     }
 
     fn json_object() -> impl Strategy<Value = Map<String, Value>> {

@@ -1,14 +1,14 @@
 //! What a reconcile knows of its object and of the settings, and what follows from them. Nothing here
 //! reads or writes anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{
     faults::{Fault, Situation},
     identity::{self, Source},
-    kind::{Kind, NotYet, Referents},
+    kind::{Kind, NotYet, Referent, Referents},
     objects::ObjectKey,
     reconcile::Run,
     status::is_true,
@@ -17,7 +17,7 @@ use crate::{
     aws::{
         call::Regional,
         identity::Identity,
-        tags::{Owner, PREFIX, TagChanges, Tags},
+        tags::{ADOPTED, Owner, TagChanges, Tags},
     },
     crd::{self, spec::CommonSpec},
     queue::scheduler::{Next, Priority},
@@ -28,38 +28,47 @@ const TAG_FIELD: &str = "tags.";
 
 impl<K: Kind> Run<'_, K> {
     pub(super) fn desired(&self, spec: &K::Spec, identity: &Identity) -> Result<K::Desired, NotYet> {
+        // To go on with a resource that is there, it is enough to know where the other one is.
+        let enough =
+            |other: Referent| Referent { ready: other.ready || (self.exists() && other.arn.is_some()), ..other };
         let referents: Referents = K::references(spec)
             .into_iter()
             .map(|name| {
                 let key = ObjectKey { name: name.clone(), ..self.key.clone() };
-                (name, self.controller.referent(&key, &self.key))
+                (name, self.controller.referent(&key, &self.key).map(enough))
             })
             .collect();
         K::desired(spec, identity, &referents)
     }
 
-    pub(super) fn desired_tags(&self, spec: &K::Spec) -> Tags {
+    pub(super) fn desired_tags(&self, spec: &K::Spec, identity: &Identity) -> Tags {
         let general = self.controller.context.settings.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()));
         let own = K::common(spec).tags.clone().unwrap_or_default();
-        general.chain(own).chain(self.owner().tags()).collect()
+        let adopted = identity.adopted.then(|| (ADOPTED.to_owned(), "true".to_owned()));
+        general.chain(own).chain(self.owner().tags()).chain(adopted).collect()
     }
 
-    pub(super) fn tag_changes(&self, spec: &K::Spec, managed: &[String]) -> TagChanges {
+    pub(super) fn tag_changes(&self, spec: &K::Spec, identity: &Identity, managed: &[String]) -> TagChanges {
         let managed: Vec<_> = managed.iter().filter_map(|field| field.strip_prefix(TAG_FIELD)).collect();
         let actual = self.memory.tags.as_ref();
-        actual.map(|actual| TagChanges::between(&self.desired_tags(spec), actual, &managed)).unwrap_or_default()
+        actual
+            .map(|actual| TagChanges::between(&self.desired_tags(spec, identity), actual, &managed))
+            .unwrap_or_default()
     }
 
     pub(super) fn managed_before(&self) -> Vec<String> {
         let status = self.object.status();
-        status.get("managed").and_then(|managed| serde_json::from_value(managed.clone()).ok()).unwrap_or_default()
+        let told = status.get("managed").and_then(|managed| serde_json::from_value(managed.clone()).ok());
+        let mut managed: BTreeSet<String> = told.unwrap_or_default();
+        managed.extend(self.memory.managed.iter().cloned());
+        managed.into_iter().collect()
     }
 
     /// The list of managed fields: those of the spec; while the work is `under_way` those of before
     /// as well, since it may end halfway; and always those that this version does not know.
     pub(super) fn managed_after(&self, desired: &K::Desired, spec: &K::Spec, under_way: bool) -> Vec<String> {
-        let tags = self.desired_tags(spec);
-        let tags = tags.keys().filter(|key| !key.starts_with(PREFIX));
+        let general = self.controller.context.settings.tags.iter().map(|tag| &tag.key);
+        let tags = general.chain(K::common(spec).tags.iter().flat_map(BTreeMap::keys));
         let now = K::managed(desired).into_iter().chain(tags.map(|key| format!("{TAG_FIELD}{key}")));
         let stays =
             |field: &String| under_way || !(field.starts_with(TAG_FIELD) || K::FIELDS.contains(&field.as_str()));
@@ -78,7 +87,8 @@ impl<K: Kind> Run<'_, K> {
     }
 
     pub(super) fn recorded_identity(&self) -> Result<Option<Identity>, NotYet> {
-        identity::recorded(self.object.annotation(crd::IDENTITY), &self.object.status())
+        let owner = format!("{}/{}", self.key.namespace, self.key.name);
+        identity::recorded(self.object.annotation(crd::IDENTITY), &owner, &self.object.status())
     }
 
     pub(super) fn source<'s>(&'s self, account: &'s str) -> Source<'s> {
@@ -105,6 +115,11 @@ impl<K: Kind> Run<'_, K> {
         patterns.iter().any(|pattern| pattern.matches(&self.key.namespace, &self.key.name))
     }
 
+    /// Whether the resource was there when it was last looked at.
+    pub(super) fn exists(&self) -> bool {
+        K::handle(&self.object.status()).is_some()
+    }
+
     /// Whether the last status does not say that the present spec is in effect.
     pub(super) fn is_unsettled(&self) -> bool {
         self.spec_changed() || !is_true(&self.object.status(), "Synced")
@@ -123,7 +138,7 @@ impl<K: Kind> Run<'_, K> {
     pub(super) fn situation(&self) -> Situation {
         Situation {
             deleting: self.object.is_deleting(),
-            exists: K::handle(&self.object.status()).is_some(),
+            exists: self.exists(),
             failures: self.failures,
             rejections: self.memory.rejections,
             poll: self.controller.context.settings.poll_interval(),

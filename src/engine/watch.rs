@@ -1,7 +1,11 @@
 //! One watch, for ever: it survives whatever the API server does, and says in readiness whether it
 //! works.
 
-use std::{fmt::Debug, pin::pin, time::Duration};
+use std::{
+    fmt::Debug,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt as _;
 use kube::{
@@ -18,6 +22,16 @@ use crate::telemetry::health::Component;
 /// How often, after a watch has failed, the API server is asked whether it takes one again.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Seconds that one watch request lasts. A connection that has died silently is noticed 5 s later.
+const TIMEOUT: u32 = 55;
+/// Errors so close to each other are one outage.
+const SAME_OUTAGE: Duration = Duration::from_secs(30);
+
+/// The configuration of every watch.
+pub fn config() -> watcher::Config {
+    watcher::Config::default().timeout(TIMEOUT)
+}
+
 /// Follows `api` and hands every event to `apply`. `explain` puts an error into words.
 pub async fn follow<K>(
     api: Api<K>,
@@ -32,16 +46,24 @@ pub async fn follow<K>(
     let begin = || watcher(api.clone(), config.clone()).default_backoff();
     let mut events = pin!(begin());
     let (mut listed, mut healthy, mut failed) = (false, true, false);
+    let (mut errors, mut last_error) = (0_u32, Instant::now());
+    let labels = config.label_selector.clone().unwrap_or_default();
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            // After an outage the watch itself tries again ever more seldom, and when it works it says
-            // nothing while nothing happens: as soon as a watch is taken, begin afresh.
+            // A watch that goes on says nothing while nothing happens, and after several errors it tries
+            // ever more seldom: as soon as the API server takes one, all is well, or begins afresh.
             () = tokio::time::sleep(PROBE), if listed && failed => {
-                if bounded(api.watch(&WatchParams::default().timeout(1), "0")).await.is_ok() {
+                let params = WatchParams::default().labels(&labels).timeout(1);
+                if bounded(api.watch(&params, "0")).await.is_ok() {
                     info!(kind, "the API server answers again");
                     failed = false;
-                    events.set(begin());
+                    if errors > 1 {
+                        events.set(begin());
+                    } else {
+                        healthy = true;
+                        health.up();
+                    }
                 }
                 continue;
             }
@@ -59,6 +81,8 @@ pub async fn follow<K>(
             }
             Some(Err(error)) => {
                 (healthy, failed) = (false, true);
+                errors = if last_error.elapsed() < SAME_OUTAGE { errors + 1 } else { 1 };
+                last_error = Instant::now();
                 let why = explain(&error);
                 if health.down(why.clone()) {
                     warn!(kind, "{why}");

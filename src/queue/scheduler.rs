@@ -48,6 +48,15 @@ pub struct Ready<K> {
     pub failures: u32,
 }
 
+/// What goes first: of what is only due, whatever has been due longest, or a slow start would never
+/// get past the polls of what has started.
+fn rank(priority: Priority) -> Priority {
+    match priority {
+        Priority::Startup => Priority::Poll,
+        other => other,
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     priority: Priority,
@@ -95,7 +104,7 @@ impl<K: Clone + Eq + Hash + Ord> Scheduler<K> {
         }
     }
 
-    /// Forgets `key`. Where it runs, it will not run again.
+    /// Forgets `key`. Where it runs, it may be run once more, as its run says.
     pub fn remove(&mut self, key: &K) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let (priority, due) = (entry.priority, entry.due.take());
@@ -111,7 +120,7 @@ impl<K: Clone + Eq + Hash + Ord> Scheduler<K> {
         while self.due.first().is_some_and(|(due, _)| *due <= now) {
             let (due, key) = self.due.pop_first()?;
             let priority = self.entries.get(&key)?.priority;
-            self.ready.insert((priority, due, key));
+            self.ready.insert((rank(priority), due, key));
         }
         if self.running >= self.limit {
             return None;
@@ -173,7 +182,7 @@ impl<K: Clone + Eq + Hash + Ord> Scheduler<K> {
     fn unlist(&mut self, key: &K, priority: Priority, due: Option<Instant>) {
         if let Some(due) = due {
             self.due.remove(&(due, key.clone()));
-            self.ready.remove(&(priority, due, key.clone()));
+            self.ready.remove(&(rank(priority), due, key.clone()));
         }
     }
 }

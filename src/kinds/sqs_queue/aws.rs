@@ -29,10 +29,13 @@ pub(super) fn classify(code: &str, message: &str) -> Option<ErrorClass> {
         "QueueAlreadyExists" | "QueueNameExists" => ErrorClass::Conflict,
         "QueueDeletedRecently" => ErrorClass::Later(NAME_BLOCKED),
         // A role or a dead-letter queue that was made a moment ago may not be known yet.
-        "InvalidAttributeValue" if message.contains("Policy") => ErrorClass::PerhapsTerminal,
-        "InvalidAttributeName" | "InvalidAttributeValue" | "InvalidAddress" | "UnsupportedOperation" | "OverLimit" => {
-            ErrorClass::Terminal
-        }
+        "InvalidAttributeValue" | "InvalidParameterValue" if message.contains("Policy") => ErrorClass::PerhapsTerminal,
+        "InvalidAttributeName"
+        | "InvalidAttributeValue"
+        | "InvalidAddress"
+        | "InvalidSecurity"
+        | "UnsupportedOperation"
+        | "OverLimit" => ErrorClass::Terminal,
         _ => return None,
     })
 }
