@@ -90,6 +90,8 @@ impl<'a, K: Kind> Run<'a, K> {
     async fn fail(&mut self, fault: &Fault) -> Next {
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
         if let Fault::NotOurs(_) = fault {
+            // What is there was not made by us, and what we wanted to set was not set.
+            self.memory.attempted = None;
             self.managed = None;
         }
         let Some(verdict) = fault.verdict(&self.situation()) else {
