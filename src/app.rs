@@ -92,6 +92,13 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     });
     tasks.spawn(account.clone().watch(reachability, health.component("aws")));
 
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        namespaces = settings.watch_namespaces.join(","),
+        may_adopt = settings.allow_adoption.len(),
+        poll_seconds = settings.reconcile_frequency_seconds,
+        "starting"
+    );
     let namespaces = namespaces(&settings);
     let queue: Queue<ObjectKey> = Queue::new(settings.concurrency.into());
     let (connections, maps) = connections(&client, &namespaces, &health);

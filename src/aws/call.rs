@@ -82,7 +82,8 @@ impl<C> Regional<C> {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let started = Instant::now();
-        let answer = send.await.map_err(|error| AwsError::of(self.service, operation, self.classify, &error));
+        let answer =
+            send.await.map_err(|error| AwsError::of(self.service, operation, &self.region, self.classify, &error));
         let Self { service, region, .. } = self;
         let elapsed_ms = started.elapsed().as_millis();
         match &answer {

@@ -61,6 +61,12 @@ impl Clients {
         self.config.region().map(AsRef::as_ref).filter(|region: &&str| !region.is_empty())
     }
 
+    /// An endpoint variable that is set to nothing, which the SDK takes for an endpoint.
+    pub fn empty_endpoint() -> Option<String> {
+        let empty = std::env::vars_os().filter(|(_, value)| value.is_empty());
+        empty.filter_map(|(name, _)| name.into_string().ok()).find(|name| name.starts_with("AWS_ENDPOINT_URL"))
+    }
+
     /// Whether the credentials chain yields credentials.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub struct AwsError {
     pub service: Service,
     /// The operation, by its API name.
     pub operation: &'static str,
+    /// The region that was called.
+    pub region: String,
     /// What class of wrong.
     pub class: ErrorClass,
     /// AWS's error code, or ours for a call without an answer.
@@ -55,8 +57,8 @@ const MESSAGE_LIMIT: usize = 512;
 
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, operation, class: _, code, message, request_id } = self;
-        write!(f, "{service}:{operation} failed: {code}")?;
+        let Self { service, operation, region, class: _, code, message, request_id } = self;
+        write!(f, "{service}:{operation} in {region} failed: {code}")?;
         if !message.is_empty() {
             write!(f, ": {message}")?;
         }
@@ -72,6 +74,7 @@ impl AwsError {
     pub fn of<E>(
         service: Service,
         operation: &'static str,
+        region: &str,
         classify: Classify,
         error: &SdkError<E, HttpResponse>,
     ) -> Self
@@ -95,10 +98,11 @@ impl AwsError {
             }
             SdkError::ConstructionFailure(_) => without_answer(ErrorClass::Terminal, "InvalidRequest", causes(error)),
             SdkError::TimeoutError(_) => without_answer(ErrorClass::Transient, "Timeout", "no answer in time".into()),
-            SdkError::DispatchFailure(_) => without_answer(ErrorClass::Transient, "Unreachable", causes(error)),
+            SdkError::DispatchFailure(_) => without_answer(ErrorClass::Transient, "Unreachable", unreachable(error)),
             _ => without_answer(ErrorClass::Transient, "NoAnswer", "the connection ended before the answer".into()),
         };
-        Self { service, operation, class, message: presentable(&code, &message), code, request_id }
+        let region = region.to_owned();
+        Self { service, operation, region, class, message: presentable(&code, &message), code, request_id }
     }
 
     /// The IAM action that is missing, where the error is a denial.
@@ -196,6 +200,15 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     texts.join(": ")
 }
 
+/// A region that does not exist shows as a host without an address.
+fn unreachable(error: &dyn std::error::Error) -> String {
+    let causes = causes(error);
+    match causes.contains("dns error") {
+        true => format!("the service's host has no address, is the region right? ({causes})"),
+        false => causes,
+    }
+}
+
 fn says_no_credentials(error: &dyn std::error::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -215,6 +228,7 @@ mod tests {
         AwsError {
             service: Service("sqs"),
             operation: "CreateQueue",
+            region: "eu-west-1".into(),
             class: ErrorClass::Denied,
             code: "AccessDenied".into(),
             message: message.into(),
@@ -259,5 +273,26 @@ mod tests {
         }
         assert_eq!(presentable("X", "a\n  b"), "a b");
         assert_eq!(presentable("X", &"é".repeat(2_000)).chars().count(), MESSAGE_LIMIT + 1);
+    }
+
+    #[test]
+    fn a_signature_that_is_not_accepted_is_a_matter_of_credentials_and_shows_no_token() {
+        let none: Classify = |_, _| None;
+        let message = "The Canonical String for this request should have been 'POST x-amz-security-token:SECRET'";
+        for code in [
+            "SignatureDoesNotMatch",
+            "InvalidSignatureException",
+            "IncompleteSignature",
+            "IncompleteSignatureException",
+        ] {
+            for status in [400, 403] {
+                assert_eq!(class_of(none, code, message, status), ErrorClass::Credentials, "{code} {status}");
+            }
+            let shown = presentable(code, message);
+            assert!(!shown.contains("SECRET") && shown.contains("signature was not accepted"), "{code}: {shown}");
+        }
+        for code in ["MissingAuthenticationTokenException", "RequestExpired", "ExpiredToken"] {
+            assert_eq!(class_of(none, code, "", 403), ErrorClass::Credentials, "{code}");
+        }
     }
 }

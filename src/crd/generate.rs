@@ -22,17 +22,26 @@ const KEEP: [(&str, &str); 3] = [
     ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
 ];
 
-/// Rules on an object that concern its [`super::spec::CommonSpec`]: (rule, message). They stand at
-/// the root, where there is an old self also if the old object had no spec, or the new one has none.
-/// A region or name that was not set may be set later.
-const TRANSITIONS: [(&str, &str); 2] = [
+/// Rules on an object that concern its [`super::spec::CommonSpec`]: (rule, message, field). They stand
+/// at the root, where there is an old self also if the old object had no spec, and where the status
+/// says which resource was made. Before one was, everything may change; afterwards a region or name may
+/// be removed, or set to the one in effect. A field that stays as it was is never complained of, or a
+/// finalizer could not be removed.
+const TRANSITIONS: [(&str, &str, &str); 2] = [
     (
-        "!has(oldSelf.spec) || !has(oldSelf.spec.region) || (has(self.spec) && has(self.spec.region) && self.spec.region == oldSelf.spec.region)",
-        "spec.region can't be changed: the resource stays where it was created; set it back, or create another object for the other region",
+        "!has(self.spec) || !has(self.spec.region) \
+         || (has(oldSelf.spec) && has(oldSelf.spec.region) && self.spec.region == oldSelf.spec.region) \
+         || !has(self.status) || !has(self.status.identity) || self.spec.region == self.status.identity.region",
+        "spec.region can't be changed: the resource stays where it was created (status.identity.region); set that, or create another object for the other region",
+        ".spec.region",
     ),
     (
-        "!has(oldSelf.spec) || !has(oldSelf.spec.name) || (has(self.spec) && has(self.spec.name) && self.spec.name == oldSelf.spec.name)",
-        "spec.name can't be changed: AWS can't rename the resource; set it back, or create another object with the new name",
+        "!has(self.spec) || !has(self.spec.name) \
+         || (has(oldSelf.spec) && has(oldSelf.spec.name) && self.spec.name == oldSelf.spec.name) \
+         || !has(self.status) || !has(self.status.identity) \
+         || self.status.identity.name in [self.spec.name, self.spec.name + '.fifo']",
+        "spec.name can't be changed: AWS can't rename the resource (status.identity.name); set that, or create another object with the new name",
+        ".spec.name",
     ),
 ];
 
@@ -68,8 +77,9 @@ pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> 
         schema.remove("required");
     }
     let spec = schema.pointer_mut("/properties/spec").ok_or_else(|| GenerateError::Shape(name.clone(), "spec"))?;
-    add_rules(spec, &COMMON_RULES);
-    add_rules(schema, &TRANSITIONS);
+    add_rules(spec, COMMON_RULES.map(|(rule, message)| json!({ "rule": rule, "message": message })));
+    let transition = |(rule, message, field)| json!({ "rule": rule, "message": message, "fieldPath": field });
+    add_rules(schema, TRANSITIONS.map(transition));
     let status =
         schema.pointer_mut("/properties/status").ok_or_else(|| GenerateError::Shape(name.clone(), "status"))?;
     status["default"] = json!({ "observedGeneration": -1 });
@@ -77,11 +87,10 @@ pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> 
     Ok(crd)
 }
 
-fn add_rules(schema: &mut Value, rules: &[(&str, &str)]) {
+fn add_rules(schema: &mut Value, rules: impl IntoIterator<Item = Value>) {
     let all = &mut schema["x-kubernetes-validations"];
     let before = all.as_array().cloned().unwrap_or_default();
-    let added = rules.iter().map(|(rule, message)| json!({ "rule": rule, "message": message }));
-    *all = before.into_iter().chain(added).collect();
+    *all = before.into_iter().chain(rules).collect();
 }
 
 /// A description's lines, where a comment in the source was wrapped, as one: kubectl wraps them itself.

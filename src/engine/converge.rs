@@ -3,7 +3,6 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use tracing::info;
 
 use super::{
     events::Happening,
@@ -25,9 +24,8 @@ use crate::{
     crd::spec::Adoption,
 };
 
-/// A creation time this much before our call is still of our call: AWS gives whole seconds, and
-/// clocks differ.
-const CLOCK_TOLERANCE: i64 = 5;
+/// A creation time this much before our call is still of our call: AWS gives whole seconds.
+const CLOCK_TOLERANCE: i64 = 1;
 /// Values longer than this are cut in conditions and events.
 const VALUE_LIMIT: usize = 60;
 
@@ -36,12 +34,14 @@ pub(super) struct Sight<K: Kind> {
     pub(super) handle: K::Handle,
     pub(super) observed: K::Observed,
     whose: Whose,
+    /// What there is to tell if it proves to be of our own making.
+    made: Option<Happening>,
 }
 
 /// What is known of a resource's owner before its tags are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// This reconcile has created it with our tags.
+    /// As far as its creation time can say, this reconcile has created it.
     Created,
     /// It answered to a create that meant another one: only its tags can say.
     Doubtful,
@@ -92,7 +92,7 @@ impl<K: Kind> Run<'_, K> {
         self.memory.handle = Some(handle.clone());
         self.absent = observed.is_none();
         self.memory.recognise(observed.as_ref().and_then(K::created_at));
-        Ok(observed.map(|observed| Sight { handle, observed, whose: Whose::AsBefore }))
+        Ok(observed.map(|observed| Sight { handle, observed, whose: Whose::AsBefore, made: None }))
     }
 
     pub(super) async fn create(
@@ -129,17 +129,16 @@ impl<K: Kind> Run<'_, K> {
         self.memory.recognise(K::created_at(&observed));
         // The answer to a create may be a resource that was there: then its tags say whose it is.
         let created = K::created_at(&observed).is_some_and(|at| at + CLOCK_TOLERANCE >= started);
-        if created {
-            self.memory.tags = Some(tags);
-            self.memory.looks = 0;
-            self.happened.push(if recreated {
-                let note = format!("the {} was deleted outside of Fairlead, and is created again", K::NOUN);
-                Happening::warning("Recreated", note)
-            } else {
-                Happening::normal("Created", format!("created the {} {}", K::NOUN, identity.arn(K::SERVICE)))
-            });
-        }
-        Ok(Sight { handle, observed, whose: if created { Whose::Created } else { Whose::Doubtful } })
+        let whose = if created { Whose::Created } else { Whose::Doubtful };
+        // Tags that were not read are not known: the next look reads them, and so does a deletion.
+        self.memory.looks = TAGS_EVERY;
+        let made = if recreated {
+            let note = format!("the {} was deleted outside of Fairlead, and is created again", K::NOUN);
+            Happening::warning("Recreated", note)
+        } else {
+            Happening::normal("Created", format!("created the {} {}", K::NOUN, identity.arn(K::SERVICE)))
+        };
+        Ok(Sight { handle, observed, whose, made: Some(made) })
     }
 
     /// Whether a resource that is not there may be created.
@@ -176,20 +175,22 @@ impl<K: Kind> Run<'_, K> {
         let past = Past { managed: &managed, settling: &self.memory.settling(now) };
         let plan = K::plan(desired, &sight.observed, &past); // decides
         let changed = self.is_unsettled();
-        let due = match sight.whose {
-            Whose::Created => false,
-            Whose::Doubtful => true,
-            Whose::AsBefore => self.memory.tags_are_due(),
-        };
         // A tag that is no longer in spec or settings can only be removed by one who knows the tags.
         let other_fields = self.managed_after(desired, spec, false) != managed;
-        if due || (self.memory.tags.is_none() && (changed || other_fields || !plan.is_empty())) {
+        let unknown = self.memory.tags.is_none();
+        let read = match sight.whose {
+            Whose::Created => !plan.is_empty(),
+            Whose::Doubtful => true,
+            Whose::AsBefore => self.memory.tags_are_due() || (unknown && (changed || other_fields || !plan.is_empty())),
+        };
+        if read {
             self.memory.tags = Some(K::tags(aws, &sight.handle).await?); // reads AWS
         }
         let news = match self.memory.tags.clone() {
             Some(actual) => self.verify(spec, identity, &actual).await?,
             None => None,
         };
+        let news = news.or_else(|| sight.made.clone());
         let tags = self.tag_changes(spec, identity, &managed);
         if let Some(Difference { field, actual, desired, .. }) = plan.immutable {
             let message = format!(
@@ -217,12 +218,17 @@ impl<K: Kind> Run<'_, K> {
 
     /// Whether no resource of this identity is or was this object's.
     pub(super) async fn has_nothing_at(&self, identity: &Identity) -> Result<bool, Fault> {
-        let told = self.object.status().contains_key("identity");
-        if told || self.memory.attempted.is_some_and(|at| at.elapsed() < K::APPEARS_WITHIN) {
+        if self.object.status().contains_key("identity") {
             return Ok(false);
         }
         let aws = self.aws(identity);
-        let Some(handle) = K::find(&aws, identity).await? else { return Ok(true) };
+        let Some(handle) = K::find(&aws, identity).await? else {
+            // A create that failed may have had its effect all the same: to be seen soon, or never.
+            return match self.memory.attempted.is_some_and(|at| at.elapsed() < K::APPEARS_WITHIN) {
+                true => Err(unseen::<K>(identity)),
+                false => Ok(true),
+            };
+        };
         let ownership = self.owner().of(&K::tags(&aws, &handle).await?);
         Ok(!matches!(ownership, Ownership::Ours | Ownership::Reincarnated | Ownership::Retained))
     }
@@ -300,7 +306,6 @@ impl<K: Kind> Run<'_, K> {
             true => ("Updated", format!("applied the spec: {what}")),
             false => ("DriftCorrected", format!("corrected what was changed outside of Fairlead: {what}")),
         };
-        info!(object = %self.key, reason, "{note}");
         self.happened.push(Happening::normal(reason, &note));
         Executed { corrected: Some((reason.into(), format!("{note}, at {}", Timestamp::now().strftime("%FT%TZ")))) }
     }
@@ -308,6 +313,11 @@ impl<K: Kind> Run<'_, K> {
 
 fn appearing<K: Kind>(identity: &Identity) -> Fault {
     Fault::Appearing(format!("the {} {} was created, and AWS does not show it yet", K::NOUN, identity.name))
+}
+
+/// Whether there is a resource can't be told yet.
+pub(super) fn unseen<K: Kind>(identity: &Identity) -> Fault {
+    Fault::Appearing(format!("making sure that no {} {} comes into sight any more", K::NOUN, identity.name))
 }
 
 pub(super) fn describe(differences: &[Difference]) -> String {

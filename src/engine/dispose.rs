@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Api;
 
 use super::{
+    converge::unseen,
     events::Happening,
     faults::Fault,
     identity,
@@ -82,11 +83,7 @@ impl<K: Kind> Run<'_, K> {
         let since = *self.memory.absent_since.get_or_insert(now);
         let attempted = self.memory.attempted.is_some_and(|at| now - at < K::APPEARS_WITHIN);
         if attempted || (!recorded && now - since < K::APPEARS_WITHIN) {
-            return Err(Fault::Appearing(format!(
-                "making sure that no {} {} comes into sight any more",
-                K::NOUN,
-                identity.name
-            )));
+            return Err(unseen::<K>(identity));
         }
         identity::check_account(identity, &self.controller.context.account.ask().await?)?;
         self.release("Deleted", &format!("the {} was gone already", K::NOUN)).await

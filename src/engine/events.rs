@@ -77,7 +77,7 @@ pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, 
         type_: Some(if happening.warning { "Warning" } else { "Normal" }.into()),
         reason: Some(happening.reason.clone()),
         action: Some("Reconcile".into()),
-        note: Some(happening.note[..happening.note.floor_char_boundary(NOTE_LIMIT)].to_owned()),
+        note: Some(fitting(&happening.note).to_owned()),
         reporting_controller: Some("aws.fairlead.dev".into()),
         reporting_instance: Some(instance.into()),
         regarding: Some(ObjectReference {
@@ -101,9 +101,28 @@ pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, 
     }
 }
 
+/// As much of a note as fits, without half a character at its end.
+fn fitting(note: &str) -> &str {
+    &note[..note.floor_char_boundary(NOTE_LIMIT)]
+}
+
 fn name(object: &Object, happening: &Happening) -> String {
     let mut hasher = DefaultHasher::new();
     (object.uid(), object.version(), happening).hash(&mut hasher);
     let name: String = object.name().chars().take(200).collect();
     format!("{}.{:016x}", name.trim_end_matches(['.', '-']), hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_fits_by_its_bytes_and_ends_with_a_whole_character() {
+        for (character, whole) in [("a", 1_000), ("é", 500), ("→", 333), ("🦀", 250)] {
+            let long = character.repeat(2_000);
+            assert_eq!(fitting(&long), character.repeat(whole), "{character}");
+            assert_eq!(fitting(&character.repeat(whole)), character.repeat(whole), "what fits stays whole");
+        }
+    }
 }

@@ -166,6 +166,7 @@ mod tests {
         Fault::Aws(AwsError {
             service: Service("sqs"),
             operation: "SetQueueAttributes",
+            region: "eu-west-1".into(),
             class,
             code: "Code".into(),
             message: "message".into(),

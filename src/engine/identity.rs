@@ -147,3 +147,144 @@ fn from_status(told: &ResourceIdentity) -> Identity {
     let ResourceIdentity { account_id, region, name, arn: _, adopted } = told.clone();
     Identity { account_id, partition: partition(&region).into(), region, name, adopted }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kinds::sqs_queue::{SqsQueue, api::SQSQueueSpec};
+
+    const ORDERS: &str = "shop/orders";
+
+    fn identity() -> Identity {
+        Identity {
+            account_id: "123456789012".into(),
+            partition: "aws".into(),
+            region: "eu-west-1".into(),
+            name: "shop-orders".into(),
+            adopted: false,
+        }
+    }
+
+    /// A status that tells of `identity`.
+    fn status(identity: &Identity) -> Map<String, Value> {
+        let Identity { account_id, partition: _, region, name, adopted } = identity.clone();
+        let told = ResourceIdentity { account_id, region, name, arn: "arn:told".into(), adopted };
+        [("identity".to_owned(), json!(told))].into_iter().collect()
+    }
+
+    fn spec(json: Value) -> SQSQueueSpec {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn said<T: std::fmt::Debug>(outcome: Result<T, NotYet>) -> String {
+        let Err(NotYet::Invalid(message)) = outcome else { panic!("{outcome:?}") };
+        message
+    }
+
+    #[test]
+    fn what_was_recorded_is_read_again_by_its_object_alone() {
+        let adopted = Identity { adopted: true, ..identity() };
+        let china = Identity { region: "cn-north-1".into(), partition: "aws-cn".into(), ..identity() };
+        let (other, nothing) = (Identity { name: "other".into(), ..identity() }, Map::new());
+        for fixed in [identity(), adopted, china] {
+            let annotation = record(&fixed, ORDERS).unwrap();
+            for (annotation, object, status, expected) in [
+                (Some(annotation.as_str()), ORDERS, &nothing, Some(&fixed)),
+                (Some(&annotation), ORDERS, &status(&fixed), Some(&fixed)),
+                // A copy of the manifest, under another name or in another namespace.
+                (Some(&annotation), "shop/payments", &nothing, None),
+                (Some(&annotation), "store/orders", &nothing, None),
+                (Some(&annotation), "shop/payments", &status(&other), Some(&other)),
+                // Somebody has removed the annotation.
+                (None, ORDERS, &nothing, None),
+                (None, ORDERS, &status(&fixed), Some(&fixed)),
+            ] {
+                let outcome = recorded(annotation, object, status);
+                assert_eq!(outcome.unwrap().as_ref(), expected, "{annotation:?} of {object}, {status:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_partition_is_the_regions_whatever_the_annotation_says() {
+        let annotation = record(&identity(), ORDERS).unwrap().replace("\"aws\"", "\"aws-cn\"");
+        assert_eq!(recorded(Some(&annotation), ORDERS, &Map::new()), Ok(Some(identity())));
+    }
+
+    #[test]
+    fn an_annotation_that_somebody_edited_is_refused_with_the_way_out() {
+        let edits: [fn(&mut Identity); 3] = [
+            |identity| identity.account_id = "210987654321".into(),
+            |identity| identity.region = "eu-central-1".into(),
+            |identity| identity.name = "other".into(),
+        ];
+        let right = record(&identity(), ORDERS).unwrap();
+        for edit in edits {
+            let mut edited = identity();
+            edit(&mut edited);
+            let message = said(recorded(Some(&record(&edited, ORDERS).unwrap()), ORDERS, &status(&identity())));
+            assert!(message.contains("no longer means arn:told"), "{message}");
+            assert!(message.ends_with(&format!("set it to '{right}'")), "{message}");
+        }
+        for broken in ["", "{", "[]", "{}", "null", r#"{"object":"shop/orders"}"#] {
+            let message = said(recorded(Some(broken), ORDERS, &Map::new()));
+            assert!(message.contains(crate::crd::IDENTITY) && message.ends_with(": remove it"), "{message}");
+            let message = said(recorded(Some(broken), ORDERS, &status(&identity())));
+            assert!(message.ends_with(&format!("set it to '{right}'")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_spec_may_name_what_is_and_nothing_else() {
+        for same in [
+            json!({}),
+            json!({ "region": "eu-west-1" }),
+            json!({ "name": "shop-orders" }),
+            json!({ "region": "eu-west-1", "name": "shop-orders" }),
+        ] {
+            assert_eq!(check::<SqsQueue>(&identity(), &spec(same.clone())), Ok(()), "{same}");
+        }
+        for (other, words) in [
+            (
+                json!({ "region": "eu-central-1" }),
+                r#"spec.region is "eu-central-1", but the resource was created with "eu-west-1""#,
+            ),
+            (json!({ "name": "other" }), r#"spec.name is "other", but the resource was created with "shop-orders""#),
+        ] {
+            let message = said(check::<SqsQueue>(&identity(), &spec(other)));
+            assert!(message.starts_with(words) && message.contains("set it back"), "{message}");
+        }
+        let fifo = Identity { name: "shop-orders.fifo".into(), ..identity() };
+        for name in ["shop-orders", "shop-orders.fifo"] {
+            let spec = spec(json!({ "fifoQueue": true, "name": name }));
+            assert_eq!(check::<SqsQueue>(&fifo, &spec), Ok(()), "the suffix is added where it lacks: {name}");
+        }
+    }
+
+    #[test]
+    fn an_identity_is_fixed_from_spec_and_settings() {
+        let template: NameTemplate = "{namespace}-{name}".parse().unwrap();
+        let source = Source {
+            account: "123456789012",
+            default_region: Some("eu-west-1"),
+            template: &template,
+            namespace: "shop",
+            name: "orders",
+        };
+        let fix = |json, source: &Source<'_>| fix::<SqsQueue>(&spec(json), source);
+        assert_eq!(fix(json!({}), &source), Ok(identity()));
+        let china =
+            Identity { region: "cn-north-1".into(), partition: "aws-cn".into(), name: "n".into(), ..identity() };
+        assert_eq!(fix(json!({ "region": "cn-north-1", "name": "n" }), &source), Ok(china));
+        assert!(said(fix(json!({}), &Source { default_region: None, ..source })).starts_with("spec.region: "));
+    }
+
+    #[test]
+    fn other_credentials_reach_another_account() {
+        assert_eq!(check_account(&identity(), "123456789012"), Ok(()));
+        let message = said(check_account(&identity(), "210987654321"));
+        assert!(message.contains("123456789012") && message.contains("210987654321"), "{message}");
+    }
+}

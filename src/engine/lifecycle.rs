@@ -85,9 +85,8 @@ pub fn claim(ownership: &Ownership, adoption: Adoption, allow: bool, noun: &str)
         Ownership::Unowned => adoptable("has no owner tags of Fairlead"),
         Ownership::RetainedByOther => adoptable("was retained by another object"),
         Ownership::Sibling { kind, namespace, name } => Claim::Refuse(format!(
-            "the {noun} of this name belongs to {kind} {namespace}/{name} of this cluster; delete that \
-             object first or, if it is gone already, remove the {noun}'s fairlead.dev/ tags; or create this object with \
-             another spec.name"
+            "the {noun} of this name belongs to {kind} {namespace}/{name} of this cluster; choose \
+             another spec.name (or, if that object is no more, remove the {noun}'s fairlead.dev/ tags)"
         )),
         Ownership::OtherCluster => Claim::Refuse(format!(
             "the {noun} of this name is managed by Fairlead in another cluster; choose another spec.name"

@@ -193,4 +193,28 @@ mod tests {
         let due: Vec<_> = (0..23).filter(|_| memory.tags_are_due()).collect();
         assert_eq!(due, [2, 12, 22]);
     }
+
+    #[test]
+    fn a_store_that_is_behind_is_waited_for_ten_seconds_each_time() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut memory = Memory::<()>::new("u".into(), 0);
+        assert!(!memory.waits_for_store(Some("99"), start), "nothing was written yet");
+        memory.written = Some("100".into());
+        for (after, version, waits) in [
+            (0, "99", true),
+            (9, "99", true),
+            (10, "99", false),
+            (11, "99", false),
+            (12, "100", false),
+            (13, "99", true),
+            (22, "99", true),
+            (23, "99", false),
+        ] {
+            assert_eq!(
+                memory.waits_for_store(Some(version), start + second * after),
+                waits,
+                "{version} after {after} s"
+            );
+        }
+    }
 }

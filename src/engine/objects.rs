@@ -271,3 +271,58 @@ impl Writer {
         Ok(Object(written))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn object(spec: Value) -> Object {
+        let mut object = json!({ "metadata": { "name": "orders", "namespace": "shop" } });
+        if !spec.is_null() {
+            object["spec"] = spec;
+        }
+        Object(serde_json::from_value(object).unwrap())
+    }
+
+    #[test]
+    fn policies_are_read_from_any_spec_and_what_is_not_understood_loses_nothing() {
+        use DeletionPolicy::{Delete, Retain};
+        use Management::{Manage, Observe};
+        for (spec, deletion, management) in [
+            (Value::Null, None, Manage),
+            (json!({}), None, Manage),
+            (json!({ "deletionPolicy": null, "management": null }), None, Manage),
+            (json!({ "deletionPolicy": "Delete", "management": "Manage" }), Some(Delete), Manage),
+            (json!({ "deletionPolicy": "Retain", "management": "Observe" }), Some(Retain), Observe),
+            (json!({ "deletionPolicy": "Retain", "policy": 5, "unknown": [] }), Some(Retain), Manage),
+            (json!({ "deletionPolicy": "Snapshot", "management": "ManageSome" }), Some(Retain), Observe),
+            (json!({ "deletionPolicy": "delete", "management": "manage" }), Some(Retain), Observe),
+            (json!({ "deletionPolicy": 1, "management": {} }), Some(Retain), Observe),
+        ] {
+            let object = object(spec.clone());
+            assert_eq!((object.deletion_policy(), object.management()), (deletion, management), "{spec}");
+        }
+    }
+
+    #[test]
+    fn refusals_of_the_api_server() {
+        let other = |text: &str| KubeError::Other(text.into());
+        let uid = "Precondition failed: UID in precondition: a, UID in object meta: b";
+        let immutable = "SQSQueue \"a\" is invalid: metadata.uid: Invalid value: \"b\": field is immutable";
+        let invalid = "SQSQueue \"a\" is invalid: spec.delaySeconds: Invalid value: 901";
+        for (code, reason, message, expected) in [
+            (409, "AlreadyExists", "x", KubeError::Exists),
+            (409, "Conflict", "the object has been modified", KubeError::Conflict),
+            (409, "Conflict", uid, KubeError::Conflict),
+            (404, "NotFound", "x", KubeError::Gone),
+            (422, "Invalid", immutable, KubeError::Conflict),
+            (422, "Invalid", invalid, other(&format!("{invalid} (422)"))),
+            (403, "Forbidden", "metadata.uid", other("metadata.uid (403)")),
+        ] {
+            let error = kube::Error::Api(Status::failure(message, reason).with_code(code).boxed());
+            assert_eq!(KubeError::from(error), expected, "{code} {reason}: {message}");
+        }
+    }
+}

@@ -195,8 +195,7 @@ fn is_of(map: &ConfigMap, object: &Object) -> bool {
 
 fn taken(name: &str) -> Fault {
     Fault::ConnectionConflict(format!(
-        "spec.connection.name: the ConfigMap {name} exists and is not this object's; set another name there, or delete \
-         that ConfigMap"
+        "spec.connection.name: the ConfigMap {name} exists and is not this object's; set another name there"
     ))
 }
 

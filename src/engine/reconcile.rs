@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{
     controller::Controller,
@@ -247,8 +247,10 @@ impl<'a, K: Kind> Run<'a, K> {
         self.tell(Some(verdict)).await;
         let old = self.object.status();
         let mut new = verdict.status(&old, self.object.generation(), Timestamp::now());
-        if let Some(managed) = &self.managed {
-            new.insert("managed".into(), json!(managed));
+        match &self.managed {
+            Some(managed) if managed.is_empty() => drop(new.remove("managed")),
+            Some(managed) => drop(new.insert("managed".into(), json!(managed))),
+            None => {}
         }
         if let Some(patch) = merge_patch(&old, &new).filter(|patch| self.worth_writing(patch)) {
             match self.controller.writer.status(&self.permit, &self.object, patch).await {
@@ -276,6 +278,8 @@ impl<'a, K: Kind> Run<'a, K> {
         for happening in std::mem::take(&mut self.happened).iter().chain(&news) {
             if happening.warning {
                 warn!(object = %self.key, reason = happening.reason, "{}", happening.note);
+            } else {
+                info!(object = %self.key, reason = happening.reason, "{}", happening.note);
             }
             events::tell(&context.client, &self.permit, &context.instance, &self.object, happening).await;
         }

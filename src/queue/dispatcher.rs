@@ -74,7 +74,8 @@ impl<K: Clone + Eq + Hash + Ord + Send + Sync + std::fmt::Debug + 'static> Queue
                     let (id, next) = match ended {
                         Ok((id, next)) => (id, next),
                         Err(panic) => {
-                            error!(%panic, "a reconcile ended without an answer: this is a bug in Fairlead");
+                            let key = keys.get(&panic.id());
+                            error!(%panic, ?key, "a reconcile ended without an answer: this is a bug in Fairlead");
                             (panic.id(), Next::Backoff)
                         }
                     };

@@ -224,6 +224,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_at_the_start_is_not_starved_by_polls() {
+        let start = Instant::now();
+        let mut scheduler = Scheduler::new(1);
+        let starting = ["s0", "s1", "s2", "s3"];
+        starting.into_iter().for_each(|key| scheduler.add(key, Priority::Startup, start));
+        // At any time another poll is due: of those, none may pass what was due before it.
+        for poll in ["p0", "p1", "p2", "p3"] {
+            scheduler.add(poll, Priority::Poll, start + SECOND);
+        }
+        let mut order = Vec::new();
+        for second in 1..=8 {
+            let now = start + SECOND * second;
+            let key = scheduler.pop(now).unwrap().key;
+            order.push(key);
+            scheduler.finish(&key, Next::After(SECOND, Priority::Poll), now, 0.5);
+        }
+        assert_eq!(order[..4], starting, "{order:?}");
+        scheduler.add("c", Priority::Change, start + SECOND * 9);
+        assert_eq!(scheduler.pop(start + SECOND * 9).unwrap().key, "c", "a change goes first all the same");
+    }
+
+    #[test]
     fn failures_back_off_and_a_change_forgets_them() {
         let now = Instant::now();
         let mut scheduler = Scheduler::new(8);

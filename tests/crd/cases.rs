@@ -7,7 +7,7 @@ use fairlead::kinds::sqs_queue::api::SQSQueueSpec;
 use fairlead_harness::cluster::Cluster;
 use kube::{
     Api, Client, Error,
-    api::{ApiResource, DynamicObject, PostParams},
+    api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams},
     core::{GroupVersionKind, Request},
 };
 use serde_json::{Value, json};
@@ -115,6 +115,12 @@ impl Server {
     /// Stores an object.
     pub async fn create(&self, object: &Value) -> Result<DynamicObject> {
         Ok(self.queues.create(&PostParams::default(), &serde_json::from_value(object.clone())?).await?)
+    }
+
+    /// Writes an object's status, as the operator does.
+    pub async fn set_status(&self, name: &str, status: &Value) -> Result<DynamicObject> {
+        let patch = Patch::Merge(serde_json::json!({ "status": status }));
+        Ok(self.queues.patch_status(name, &PatchParams::default(), &patch).await?)
     }
 
     /// What kubectl prints in this namespace.

@@ -7,22 +7,31 @@ use crate::cases::{Server, object};
 
 const FIFO: &str = "spec.fifoQueue can't be changed: SQS fixes a queue's type when it is created; set it back, or \
                     create another SQSQueue";
-const REGION: &str = "spec.region can't be changed: the resource stays where it was created; set it back, or create \
-                      another object for the other region";
-const NAME: &str = "spec.name can't be changed: AWS can't rename the resource; set it back, or create another object \
-                    with the new name";
+const REGION: &str = "spec.region can't be changed: the resource stays where it was created (status.identity.region); \
+                      set that, or create another object for the other region";
+const NAME: &str = "spec.name can't be changed: AWS can't rename the resource (status.identity.name); set that, or \
+                    create another object with the new name";
 
 /// The messages of this suite.
 pub const MESSAGES: [&str; 3] = [FIFO, REGION, NAME];
 
-/// Each change: from one spec (null: none at all) to another, and the refusal.
+/// Each change of an object whose resource is not there yet: from one spec (null: none at all) to
+/// another, and the refusal.
 async fn check(changes: Vec<(Value, Value, Option<&str>)>) -> Result<()> {
+    check_with(None, changes).await
+}
+
+/// The same, of an object whose status tells `identity`.
+async fn check_with(identity: Option<Value>, changes: Vec<(Value, Value, Option<&str>)>) -> Result<()> {
     let server = Server::new().await?;
     let spec = |spec: &Value| (!spec.is_null()).then(|| spec.clone());
     let mut wrong = Vec::new();
     for (number, (before, after, refused)) in changes.into_iter().enumerate() {
         let name = format!("queue-{number}");
-        let stored = server.create(&object(&name, spec(&before).as_ref())).await?;
+        let mut stored = server.create(&object(&name, spec(&before).as_ref())).await?;
+        if let Some(identity) = &identity {
+            stored = server.set_status(&name, &json!({ "identity": identity })).await?;
+        }
         let answer = server.ask_replace(&stored, &object(&name, spec(&after).as_ref())).await?;
         let fits = match (refused, &answer) {
             (None, None) => true,
@@ -35,6 +44,10 @@ async fn check(changes: Vec<(Value, Value, Option<&str>)>) -> Result<()> {
     }
     ensure!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
+}
+
+fn identity(name: &str) -> Option<Value> {
+    Some(json!({ "accountID": "123456789012", "region": "eu-west-1", "name": name, "arn": "arn" }))
 }
 
 #[tokio::test]
@@ -60,30 +73,57 @@ async fn the_type_of_a_queue() -> Result<()> {
 
 #[tokio::test]
 async fn the_region() -> Result<()> {
-    let (region, other) = (json!({ "region": "eu-west-1" }), json!({ "region": "eu-west-2" }));
-    check(vec![
-        (region.clone(), json!({ "region": "eu-west-1", "delaySeconds": 1 }), None),
-        (region.clone(), other, Some(REGION)),
-        (region.clone(), json!({}), Some(REGION)),
-        (region.clone(), Value::Null, Some(REGION)),
-        (json!({}), region.clone(), None),
-        (Value::Null, region, None),
-    ])
-    .await
+    let region = |region: &str| json!({ "region": region });
+    let (same, other, third) = (region("eu-west-1"), region("eu-west-2"), region("eu-west-3"));
+    check_with(
+        identity("orders"),
+        vec![
+            (same.clone(), json!({ "region": "eu-west-1", "delaySeconds": 1 }), None),
+            (same.clone(), other.clone(), Some(REGION)),
+            (json!({}), other.clone(), Some(REGION)),
+            (Value::Null, other.clone(), Some(REGION)),
+            (json!({}), same.clone(), None),
+            (Value::Null, same.clone(), None),
+            (same.clone(), json!({}), None),
+            (same.clone(), Value::Null, None),
+            // What a restored backup says wrongly blocks nothing, and can be put right.
+            (other.clone(), json!({ "region": "eu-west-2", "delaySeconds": 1 }), None),
+            (other.clone(), third.clone(), Some(REGION)),
+            (other.clone(), same.clone(), None),
+        ],
+    )
+    .await?;
+    // Nothing was made yet: a mistake can be put right.
+    check(vec![(other.clone(), same, None), (other.clone(), third, None), (other, Value::Null, None)]).await
 }
 
 #[tokio::test]
 async fn the_name() -> Result<()> {
-    let (name, other) = (json!({ "name": "orders" }), json!({ "name": "bills" }));
-    check(vec![
-        (name.clone(), json!({ "name": "orders", "delaySeconds": 1 }), None),
-        (name.clone(), other, Some(NAME)),
-        (name.clone(), json!({}), Some(NAME)),
-        (name.clone(), Value::Null, Some(NAME)),
-        (json!({}), name.clone(), None),
-        (Value::Null, name, None),
-    ])
-    .await
+    let name = |name: &str| json!({ "name": name });
+    check_with(
+        identity("orders"),
+        vec![
+            (name("orders"), json!({ "name": "orders", "delaySeconds": 1 }), None),
+            (name("orders"), name("bills"), Some(NAME)),
+            (json!({}), name("bills"), Some(NAME)),
+            (Value::Null, name("bills"), Some(NAME)),
+            (json!({}), name("orders"), None),
+            (name("orders"), json!({}), None),
+            (name("bills"), name("orders"), None),
+        ],
+    )
+    .await?;
+    let fifo = |name: &str| json!({ "fifoQueue": true, "name": name });
+    check_with(
+        identity("orders.fifo"),
+        vec![
+            (json!({ "fifoQueue": true }), fifo("orders"), None),
+            (json!({ "fifoQueue": true }), fifo("orders.fifo"), None),
+            (json!({ "fifoQueue": true }), fifo("bills"), Some(NAME)),
+        ],
+    )
+    .await?;
+    check(vec![(name("taken"), name("free"), None), (name("taken"), Value::Null, None)]).await
 }
 
 #[tokio::test]

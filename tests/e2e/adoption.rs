@@ -154,3 +154,44 @@ async fn what_another_object_retained_needs_adoption() -> Result<()> {
     ensure!(!tags.contains_key("fairlead.dev/retained"), "{tags:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_adopted_once_is_retained_for_ever() -> Result<()> {
+    let world = adopting().await?;
+    let aws_name = world.aws_name("orders");
+    world.foreign_queue(&aws_name, &[], &[]).await?;
+    world.create("orders", json!({ "adoption": "Adopt" })).await?;
+    world.in_sync("orders").await?;
+    world.delete("orders").await?;
+    ensure!(world.tags(&aws_name).await?["fairlead.dev/adopted"] == "true");
+    // What is applied again says nothing of the queue's past; its tags do.
+    for _ in 0..2 {
+        world.create("orders", json!({})).await?;
+        let object = world.in_sync("orders").await?;
+        ensure!(object.data["status"]["identity"]["adopted"] == true, "{}", object.data);
+        world.has_told("orders", "Resumed").await?;
+        world.delete("orders").await?;
+        let tags = world.tags(&aws_name).await?;
+        ensure!(tags.contains_key("fairlead.dev/retained") && tags.contains_key("fairlead.dev/adopted"), "{tags:?}");
+    }
+    ensure!(!world.operations().contains(&"DeleteQueue".to_owned()), "{:?}", world.operations());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_object_itself_created_and_retained_is_not_adopted() -> Result<()> {
+    let world = adopting().await?;
+    let aws_name = world.aws_name("orders");
+    world.create("orders", json!({ "adoption": "AdoptOrCreate", "deletionPolicy": "Retain" })).await?;
+    world.in_sync("orders").await?;
+    world.delete("orders").await?;
+    ensure!(world.tags(&aws_name).await?.contains_key("fairlead.dev/retained"));
+    world.create("orders", json!({ "adoption": "AdoptOrCreate" })).await?;
+    let object = world.in_sync("orders").await?;
+    world.has_told("orders", "Resumed").await?;
+    ensure!(object.data["status"]["identity"]["adopted"].is_null(), "{}", object.data);
+    ensure!(!world.tags(&aws_name).await?.contains_key("fairlead.dev/adopted"));
+    world.delete("orders").await?;
+    ensure!(world.queue_url(&aws_name).await?.is_none(), "a queue of our own is not retained");
+    Ok(())
+}

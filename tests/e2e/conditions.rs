@@ -74,7 +74,7 @@ async fn stalled() -> Result<()> {
     world.in_sync("old").await?;
     world.refuse("CreateQueue", 403, "AccessDenied", "");
     world.create("new", json!({})).await?;
-    world.patch("old", json!({ "spec": { "region": "us-east-1" } })).await?;
+    world.patch("old", json!({ "spec": { "policy": 5 } })).await?;
     stands(&world, "new", "FF-T", "AccessDenied", "Failed").await?;
     stands(&world, "old", "TF-T", "InvalidSpec", "Failed").await
 }

@@ -168,3 +168,30 @@ async fn an_identity_that_was_edited_stalls_and_one_that_was_removed_comes_back(
     ensure!(world.writes() == ["CreateQueue"], "{:?}", world.writes());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_field_that_was_set_and_could_not_be_told_is_reset_all_the_same() -> Result<()> {
+    for operation in ["CreateQueue", "SetQueueAttributes"] {
+        let world = World::quiet(Aws::Ministack).await?;
+        let aws_name = world.aws_name("orders");
+        if operation == "CreateQueue" {
+            world.proxy.fault(Fault::new(operation, Effect::HoldReply));
+            world.create("orders", json!({ "delaySeconds": 3, "tags": { "team": "us" } })).await?;
+        } else {
+            world.create("orders", json!({})).await?;
+            world.in_sync("orders").await?;
+            world.proxy.fault(Fault::new(operation, Effect::HoldReply));
+            let spec = json!({ "delaySeconds": 3, "tags": { "team": "us" } });
+            world.patch("orders", json!({ "spec": spec })).await?;
+        }
+        world.until_attribute(&aws_name, "DelaySeconds", "3").await?;
+        // The object changes before its status can be written: that write is a conflict.
+        world.patch("orders", json!({ "spec": { "delaySeconds": null, "tags": null } })).await?;
+        world.proxy.release();
+        world.until_attribute(&aws_name, "DelaySeconds", "0").await?;
+        let object = world.in_sync("orders").await?;
+        ensure!(object.data["status"]["managed"].is_null(), "{}", object.data);
+        ensure!(!world.tags(&aws_name).await?.contains_key("team"), "the tag is there still");
+    }
+    Ok(())
+}

@@ -165,3 +165,22 @@ async fn a_queue_is_not_its_own_dead_letter_queue() -> Result<()> {
     world.set("orders", json!({ "redrivePolicy": null })).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn a_target_that_is_not_ready_does_not_stop_the_repair_of_its_source() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.create("graveyard", json!({})).await?;
+    let mut spec = to("graveyard");
+    spec["delaySeconds"] = json!(3);
+    world.create("orders", spec).await?;
+    world.in_sync("orders").await?;
+    world.patch("graveyard", json!({ "spec": { "connection": { "name": "orders" } } })).await?;
+    world.until("graveyard", "not ready", |object| is(object, "Ready", "False")).await?;
+    world.looked_at(&aws_name, 2).await?;
+    world.drift(&aws_name, "DelaySeconds", "4").await?;
+    world.until_attribute(&aws_name, "DelaySeconds", "3").await?;
+    world.in_sync("orders").await?;
+    ensure!(is(&world.object("graveyard").await?, "Ready", "False"), "the target is ready again");
+    Ok(())
+}

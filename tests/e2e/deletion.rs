@@ -186,3 +186,92 @@ async fn a_retention_that_ends_halfway_is_finished() -> Result<()> {
     ensure!(tags.contains_key("fairlead.dev/retained") && !tags.contains_key("fairlead.dev/uid"), "{tags:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_deletion_that_is_tried_again_spares_who_took_the_name_meanwhile() -> Result<()> {
+    // Without polls the operator knows the tags as it read them before.
+    let world = World::quiet(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    world.read_tags("orders").await?;
+    world.proxy.fault(Fault::new("DeleteQueue", Effect::LoseReply));
+    for fault in [Fault::new("DeleteQueue", again()).skip(1), Fault::new("ListQueueTags", again())] {
+        world.proxy.fault(fault.always());
+    }
+    world.ask_deletion("orders").await?;
+    world.until_queue(&aws_name, false).await?;
+    world.foreign_queue(&aws_name, &[("DelaySeconds", "7")], &[("team", "them")]).await?;
+    let theirs = world.queue(&aws_name).await?;
+    world.proxy.clear_faults();
+    world.gone("orders").await?;
+    ensure!(world.queue_url(&aws_name).await?.is_some(), "somebody else's queue was deleted");
+    ensure!(world.queue(&aws_name).await? == theirs, "somebody else's queue was changed");
+    ensure!(world.proxy.calls_of("DeleteQueue").len() == 1, "{:?}", world.operations());
+    world.has_told("orders", "Spared").await
+}
+
+#[tokio::test]
+async fn a_queue_to_retain_that_is_gone_already_is_no_obstacle() -> Result<()> {
+    let world = World::new(Aws::Ministack).await?.env("RECONCILE_FREQUENCY_SECONDS", "3600");
+    let pattern = format!("{}/*", world.namespace);
+    let mut world = world.env("FAIRLEAD_ALLOW_ADOPTION", &pattern);
+    world.start_operator().await?;
+    world.foreign_queue(&world.aws_name("adopted"), &[], &[]).await?;
+    for (name, spec) in
+        [("retained", json!({ "deletionPolicy": "Retain" })), ("adopted", json!({ "adoption": "Adopt" }))]
+    {
+        world.create(name, spec).await?;
+        world.in_sync(name).await?;
+        world.delete_queue(&world.aws_name(name)).await?;
+        world.ask_deletion(name).await?;
+    }
+    for name in ["retained", "adopted"] {
+        world.gone(name).await?;
+        ensure!(world.notes(name, "Deleted").await? == ["the queue was gone already"]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_that_aws_does_not_show_yet_is_deleted_with_its_object() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.hide_queues();
+    world.create("orders", json!({})).await?;
+    world.says("orders", "Creating").await?;
+    world.proxy.clear();
+    world.ask_deletion("orders").await?;
+    world.called("ListQueueTags", 2).await?;
+    let object = world.object("orders").await?;
+    ensure!(object.metadata.finalizers.is_some(), "{}", object.data);
+    ensure!(row(&object) == "FFT-" && message(&object, "Ready").contains("comes into sight"), "{}", object.data);
+    world.proxy.clear_faults();
+    world.gone("orders").await?;
+    ensure!(world.queue_url(&aws_name).await?.is_none(), "the queue outlived its object");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_remembers_and_aws_does_not_show_yet_is_deleted_with_its_object() -> Result<()> {
+    let mut world = World::start(Aws::Ministack).await?;
+    let aws_name = world.aws_name("orders");
+    world.proxy.fault(Fault::new("CreateQueue", Effect::HoldReply));
+    world.create("orders", json!({})).await?;
+    world.until_queue(&aws_name, true).await?;
+    world.kill_operator()?;
+    world.proxy.release();
+    world.hide_queues();
+    world.proxy.clear();
+    world.ask_deletion("orders").await?;
+    world.start_operator().await?;
+    world.called("GetQueueUrl", 2).await?;
+    world.proxy.clear_faults();
+    world.gone("orders").await?;
+    ensure!(world.queue_url(&aws_name).await?.is_none(), "the queue outlived its object");
+    Ok(())
+}
+
+fn again() -> Effect {
+    Effect::respond(500, "InternalError", "try again")
+}

@@ -101,6 +101,13 @@ async fn an_update_is_two_calls_and_a_deletion_one() -> Result<()> {
     world.in_sync("orders").await?;
     assert_eq!(world.operations(), ["CreateQueue", "GetQueueAttributes"]);
     world.proxy.clear();
+    world.set("orders", json!({ "maximumMessageSize": 2_048 })).await?;
+    assert_eq!(
+        world.operations(),
+        ["GetQueueAttributes", "ListQueueTags", "SetQueueAttributes"],
+        "no tag was read yet"
+    );
+    world.proxy.clear();
     world.set("orders", json!({ "delaySeconds": 5, "visibilityTimeout": 60 })).await?;
     assert_eq!(world.operations(), ["GetQueueAttributes", "SetQueueAttributes"]);
     world.proxy.clear();
@@ -109,7 +116,7 @@ async fn an_update_is_two_calls_and_a_deletion_one() -> Result<()> {
     world.proxy.clear();
     world.delete("orders").await?;
     assert_eq!(world.operations(), ["DeleteQueue"]);
-    world.told("orders", &["Created", "Updated", "Updated", "Deleted"]).await?;
+    world.told("orders", &["Created", "Updated", "Updated", "Updated", "Deleted"]).await?;
     let notes = world.notes("orders", "Updated").await?;
     assert!(notes.iter().any(|note| note.contains("delaySeconds (0 → 5)")), "{notes:?}");
     Ok(())
@@ -161,14 +168,14 @@ async fn ten_resyncs_write_nothing_anywhere() -> Result<()> {
     world.create("orders", json!({ "delaySeconds": 5, "policy": policy, "tags": { "team": "shop" } })).await?;
     world.in_sync("orders").await?;
     let before = versions(&world).await?;
-    world.resyncs(10).await?;
+    world.resyncs(12).await?;
     assert_eq!(versions(&world).await?, before);
     let calls = world.operations();
-    assert_eq!(calls[..2], ["CreateQueue", "GetQueueAttributes"]);
-    let resyncs = vec!["GetQueueAttributes"; 10];
-    assert_eq!(calls[2..12], resyncs, "one call each");
-    assert_eq!(calls[12], "ListQueueTags", "and the tags at every tenth");
-    assert!(calls[13..].iter().all(|call| call == "GetQueueAttributes"), "{calls:?}");
+    let first = ["CreateQueue", "GetQueueAttributes", "GetQueueAttributes", "ListQueueTags"];
+    assert_eq!(calls[..4], first, "the first look after a create sees whose tags have lasted");
+    assert_eq!(calls[4..14], vec!["GetQueueAttributes"; 10], "one call each");
+    assert_eq!(calls[14], "ListQueueTags", "and the tags at every tenth");
+    assert!(calls[15..].iter().all(|call| call == "GetQueueAttributes"), "{calls:?}");
     let log = world.operator()?.log();
     ensure!(!log.contains(" WARN ") && !log.contains(" ERROR "), "{log}");
     Ok(())

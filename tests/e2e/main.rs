@@ -13,6 +13,7 @@ mod lifecycle;
 mod management;
 mod messages;
 mod moto;
+mod names;
 mod ownership;
 mod policies;
 mod regions;

@@ -152,7 +152,8 @@ async fn a_queue_that_others_took_by_its_tags_is_let_go() -> Result<()> {
     world.sqs().tag_queue().queue_url(url).set_tags(Some(theirs)).send().await?;
     let before = world.queue(&aws_name).await?;
     // Tags are read at every tenth look.
-    world.stalled("orders", "NameTaken").await?;
+    let object = world.stalled("orders", "NameTaken").await?;
+    ensure!(row(&object) == "FF-T", "it was ready, and is no more: {}", object.data);
     world.delete("orders").await?;
     ensure!(world.queue(&aws_name).await? == before, "the queue was changed");
     Ok(())
@@ -182,7 +183,8 @@ async fn a_queue_that_others_made_anew_is_not_corrected() -> Result<()> {
             }
         })
         .await?;
-    world.stalled("orders", "NameTaken").await?;
+    let object = world.stalled("orders", "NameTaken").await?;
+    ensure!(row(&object) == "FF-T", "it was ready, and is no more: {}", object.data);
     ensure!(world.attributes(&aws_name).await?["DelaySeconds"] == "0", "a foreign queue was corrected");
     world.delete("orders").await?;
     ensure!(world.queue_url(&aws_name).await?.is_some(), "a foreign queue was deleted");

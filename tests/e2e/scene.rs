@@ -64,6 +64,46 @@ impl World {
         self.proxy.fault(Fault::new(operation, Effect::respond(status, code, message)).always());
     }
 
+    /// Lets AWS show no queue to the operator, as it may for a while after a create, until the faults
+    /// are cleared.
+    pub fn hide_queues(&self) {
+        for operation in ["GetQueueUrl", "GetQueueAttributes", "ListQueueTags"] {
+            self.refuse(
+                operation,
+                400,
+                "AWS.SimpleQueueService.NonExistentQueue",
+                "The specified queue does not exist.",
+            );
+        }
+    }
+
+    /// Deletes a queue behind the operator's back.
+    pub async fn delete_queue(&self, aws_name: &str) -> Result<()> {
+        let url = self.queue_url(aws_name).await?.with_context(|| format!("there is no queue {aws_name}"))?;
+        self.sqs().delete_queue().queue_url(url).send().await?;
+        Ok(())
+    }
+
+    /// Waits until a queue is in AWS, or is not.
+    pub async fn until_queue(&self, aws_name: &str, there: bool) -> Result<()> {
+        let what = format!("{aws_name} in AWS: {there}");
+        eventually(&what, DEADLINE, async || match self.queue_url(aws_name).await {
+            Ok(url) if url.is_some() == there => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await
+    }
+
+    /// Waits until an operation was called so many times since the calls were cleared.
+    pub async fn called(&self, operation: &str, times: usize) -> Result<()> {
+        let what = format!("{times} calls of {operation}");
+        eventually(&what, DEADLINE, async || match self.proxy.calls_of(operation).len() {
+            calls if calls >= times => Ok(()),
+            calls => Err(format!("{calls}: {:?}", self.operations())),
+        })
+        .await
+    }
+
     /// A queue as AWS has it.
     pub async fn queue(&self, aws_name: &str) -> Result<Queue> {
         Ok((self.attributes(aws_name).await?, self.tags(aws_name).await?))

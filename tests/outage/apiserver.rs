@@ -7,6 +7,8 @@ use fairlead_harness::{
     cluster::Cluster,
     process::{Process, Program, Signal},
 };
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, api::DeleteParams};
 use serde_json::json;
 
 use crate::{
@@ -29,6 +31,20 @@ fn command(cluster: &Cluster) -> Result<Program> {
     let mut words = line.split_terminator('\0');
     let program = Program::new(words.next().context("no command")?);
     Ok(words.fold(program, |program, word| program.arg(word)))
+}
+
+/// Ends the API server, and starts it again with its port and its etcd.
+async fn restart(world: &World) -> Result<()> {
+    let again = command(world.cluster)?;
+    with(world.cluster, Process::kill)?;
+    *SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Process::spawn("kube-apiserver", &again)?);
+    let what = "the API server answers";
+    world
+        .eventually(what, async || match world.queues().list(&Default::default()).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        })
+        .await
 }
 
 /// Goes on when it is dropped, so that a test that fails does not stop the others.
@@ -85,5 +101,31 @@ async fn the_api_server_hangs_for_a_while() -> Result<()> {
     world.set("orders", json!({ "delaySeconds": 5 })).await?;
     world.until_attribute(&aws_name, "DelaySeconds", "5").await?;
     ensure!(world.operator()?.is_running());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_config_map_that_went_while_the_operator_was_cut_off_comes_back() -> Result<()> {
+    let _turn = turn().await?;
+    // Its object is not polled: nothing but the ConfigMap's own watch can bring it.
+    let world = World::quiet(Aws::Ministack).await?;
+    let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    let before = maps.get("orders").await?;
+    world.operator()?.stop()?;
+    restart(&world).await?;
+    maps.delete("orders", &DeleteParams::default()).await?;
+    // An API server that has started since knows of no deletion: the list alone tells.
+    restart(&world).await?;
+    world.operator()?.cont()?;
+    let what = "the ConfigMap is back";
+    let after = world
+        .eventually(what, async || match maps.get_opt("orders").await {
+            Ok(Some(map)) => Ok(map),
+            other => Err(format!("{other:?}")),
+        })
+        .await?;
+    ensure!(after.metadata.uid != before.metadata.uid && after.data == before.data, "{after:?}");
     Ok(())
 }

@@ -227,6 +227,15 @@ fn resolve(redrive: &RedrivePolicy, own_arn: &str, fifo: bool, referents: &Refer
             ));
         }
     };
+    let place = |arn: &str| arn.split(':').skip(3).take(2).map(str::to_owned).collect::<Vec<_>>().join(" ");
+    if place(&arn) != place(own_arn) {
+        return Err(NotYet::Invalid(format!(
+            "spec.redrivePolicy: the dead-letter queue is in {}, this queue in {}; SQS wants both in one region and \
+             account",
+            place(&arn),
+            place(own_arn)
+        )));
+    }
     if arn == own_arn {
         return Err(NotYet::Invalid("spec.redrivePolicy: a queue can't be its own dead-letter queue".into()));
     }

@@ -165,7 +165,11 @@ fn documents_are_taken_as_object_or_string_and_refused_by_field() {
         (json!({ "redrivePolicy": {} }), "spec.redrivePolicy"),
         (
             json!({ "redrivePolicy": { "deadLetterTargetARN": "arn:aws:sqs:eu-west-1:123456789012:orders" } }),
-            "spec.redrivePolicy",
+            "spec.redrivePolicy: a queue can't be its own",
+        ),
+        (
+            json!({ "redrivePolicy": { "deadLetterTargetARN": "arn:aws:sqs:us-east-1:123456789012:dead" } }),
+            "spec.redrivePolicy: the dead-letter queue is in us-east-1 123456789012, this queue in eu-west-1",
         ),
     ] {
         let Err(NotYet::Invalid(text)) = desired_of(bad.clone()) else { panic!("{bad} is taken") };

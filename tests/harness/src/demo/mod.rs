@@ -102,11 +102,14 @@ impl Demo {
 
     async fn run_operator(&mut self) -> Result<()> {
         self.screen.step("Run the operator");
-        command(&format!("RECONCILE_FREQUENCY_SECONDS={SECONDS} FAIRLEAD_COUNT_INTERVAL={SECONDS} fairlead run"));
+        command(&format!(
+            "RECONCILE_FREQUENCY_SECONDS={SECONDS} FAIRLEAD_COUNT_INTERVAL={SECONDS} FAIRLEAD_ALLOW_ADOPTION='default/*' \
+             FAIRLEAD_ALLOW_OBSERVE='default/*' fairlead run"
+        ));
         self.stage.start_operator(DEADLINE).await?;
         say("It acts as the ServiceAccount of deploy/rbac.yaml and has no other rights.");
-        say("The two settings make it look at every queue, and report message counts, once a second.");
-        say("Without them that is every 30 and 60 s.");
+        say("The first two settings make it look at every queue, and report message counts, once a second.");
+        say("Without them that is every 30 and 60 s. The others allow objects of `default` to adopt and observe.");
         Ok(())
     }
 
@@ -274,9 +277,11 @@ Things to try:
   kubectl annotate sqs orders aws.fairlead.dev/paused=true
   kubectl annotate sqs orders aws.fairlead.dev/paused-
   kubectl delete configmap orders                                                         # comes back
-  curl "$AWS_ENDPOINT_URL/?Action=ListQueues"                                             # or: aws sqs list-queues
+  curl "$AWS_ENDPOINT_URL/?Action=ListQueues"                                             # or: aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues
   curl "$AWS_ENDPOINT_URL/000000000000/orders?Action=SendMessage&MessageBody=hello"
   curl "$AWS_ENDPOINT_URL/000000000000/orders?Action=DeleteQueue"                         # comes back
+  curl "$AWS_ENDPOINT_URL/?Action=CreateQueue&QueueName=legacy"                           # then take it over:
+  kubectl create -f - <<< '{"apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "SQSQueue", "metadata": {"name": "legacy"}, "spec": {"adoption": "Adopt"}}'
 "#;
 
 fn mentions(orders: &Row, change: &str) -> bool {

@@ -52,6 +52,8 @@ impl Stage {
             .region(REGION)
             .env("RECONCILE_FREQUENCY_SECONDS", SECONDS)
             .env("FAIRLEAD_COUNT_INTERVAL", SECONDS)
+            .env("FAIRLEAD_ALLOW_ADOPTION", "default/*")
+            .env("FAIRLEAD_ALLOW_OBSERVE", "default/*")
             .env("RUST_LOG", "info");
         let operator = Operator::start(&spec)?;
         operator.ready(deadline).await?;
@@ -82,7 +84,7 @@ impl Stage {
         Ok(vec![
             format!("export PATH={}:$PATH", programs.display()),
             format!("export KUBECONFIG={}", self.cluster.admin_kubeconfig().display()),
-            format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION}", self.emulator.url()),
+            format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}", self.emulator.url()),
             format!("export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY=test"),
         ])
     }
