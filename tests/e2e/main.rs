@@ -19,3 +19,4 @@ mod policies;
 mod regions;
 mod scene;
 mod world;
+mod young_queues;
