@@ -47,10 +47,11 @@ impl<K: Kind> Run<'_, K> {
         let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
         let ownership = self.owner().of(&actual);
         let crd_is_deleted = self.crd_is_deleted().await?;
-        let disposal = disposal(&ownership, self.object.deletion_policy(), identity.adopted, crd_is_deleted);
+        let adopted = identity.adopted || actual.contains_key(tags::ADOPTED);
+        let disposal = disposal(&ownership, self.object.deletion_policy(), adopted, crd_is_deleted);
         let retag = match disposal {
             Disposal::Delete if ownership != Ownership::Ours => TagChanges::between(&self.owner().tags(), &actual, &[]),
-            Disposal::Retain => self.retention(&identity, &actual),
+            Disposal::Retain => self.retention(adopted, &actual),
             Disposal::Delete | Disposal::Spare => TagChanges::default(),
         };
         // Were this to be tried again, somebody else may have the name by then.
@@ -132,9 +133,9 @@ impl<K: Kind> Run<'_, K> {
         }
     }
 
-    fn retention(&self, identity: &Identity, actual: &Tags) -> TagChanges {
+    fn retention(&self, adopted: bool, actual: &Tags) -> TagChanges {
         let mut kept = self.owner().tags();
-        kept.extend(identity.adopted.then(|| (tags::ADOPTED.to_owned(), "true".to_owned())));
+        kept.extend(adopted.then(|| (tags::ADOPTED.to_owned(), "true".to_owned())));
         kept.remove(tags::UID);
         kept.insert(tags::RETAINED.into(), Timestamp::now().strftime("%FT%TZ").to_string());
         TagChanges::between(&kept, actual, &[tags::UID])
