@@ -228,6 +228,8 @@ async fn a_queue_to_retain_that_is_gone_already_is_no_obstacle() -> Result<()> {
     }
     for name in ["retained", "adopted"] {
         world.gone(name).await?;
+        // Told after the object was let go.
+        world.has_told(name, "Deleted").await?;
         ensure!(world.notes(name, "Deleted").await? == ["the queue was gone already"]);
     }
     Ok(())
