@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CommonSpec {
-    /// The AWS region, for example `eu-west-1`. Default: the operator's. Once set it can't be
-    /// changed, and on an existing object it may only be set to the region in effect.
+    /// The AWS region, for example `eu-west-1`. Default: the operator's. Can't be changed once the
+    /// resource exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$"))]
     pub region: Option<String>,
 
     /// The resource's name in AWS. Default: the object's name, in the form that the operator's
-    /// `FAIRLEAD_RESOURCE_NAME` gives. Can't be changed.
+    /// `FAIRLEAD_RESOURCE_NAME` gives. Can't be changed once the resource exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
     pub name: Option<String>,

@@ -88,7 +88,7 @@ async fn explain_tells_what_a_field_is_for() -> Result<()> {
         ("spec.visibilityTimeout", "0 to 43200. SQS's default is 30."),
         ("spec.policy", "as an object or as a JSON string"),
         ("spec.deletionPolicy", "What becomes of the AWS resource when this object is deleted"),
-        ("spec.region", "Once set it can't be changed"),
+        ("spec.region", "Can't be changed once the resource exists."),
     ] {
         // kubectl breaks lines.
         let printed = words(&cluster.kubectl(&["explain", &format!("sqsqueue.{path}")]).await?).join(" ");
