@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use crate::{
     aws::{
         account::{Account, Reachability},
+        call::Observers,
         clients::Clients,
     },
     crd::CONNECTION_LABEL,
@@ -32,11 +33,17 @@ use crate::{
     kinds::KINDS,
     queue::{
         dispatcher::Queue,
-        scheduler::{Next, Priority, Ready},
+        flow::Priority,
+        scheduler::{Next, Ready},
+        token::FlowToken,
     },
     settings::Settings,
     shard::Permits,
-    telemetry::health::{self, Component, Health},
+    telemetry::{
+        endpoint,
+        health::{Component, Health},
+        metrics::Metrics,
+    },
 };
 
 /// How long the first reconciles wait for the account, so that a start does not look like an outage.
@@ -56,9 +63,9 @@ pub enum AppError {
     /// No AWS credentials.
     #[error("no AWS credentials: {0}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod a role")]
     Credentials(String),
-    /// The health endpoint can't be served.
+    /// Health or metrics can't be served.
     #[error("{0}")]
-    Health(String),
+    Endpoint(String),
     /// A task that runs for ever has ended.
     #[error("a part of the process has ended, which is a bug in Fairlead: {0}")]
     Task(String),
@@ -76,20 +83,19 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let client = connect().await?;
     let cluster = cluster_id(&client, &settings).await?;
     check_crds(&client).await?;
-    let reachability = Reachability::default();
-    let clients = Clients::from_env(settings.region.clone(), reachability.clone()).await;
+    let (reachability, metrics) = (Reachability::default(), Metrics::default());
+    let observers = Observers { reachability: reachability.clone(), metrics: metrics.clone() };
+    let clients = Clients::from_env(settings.region.clone(), observers).await;
     clients.check_credentials().await.map_err(AppError::Credentials)?;
-    let account = Account::new(&clients);
+    let queue: Queue<ObjectKey> = Queue::new(settings.limits(), metrics.clone());
+    let account = Account::new(&clients, |flow| queue.token(flow));
 
     let health = Health::default();
     let mut tasks = JoinSet::new();
-    let listener = health::bind(settings.health_addr).await.map_err(AppError::Health)?;
-    let endpoint = health.clone();
-    tasks.spawn(async move {
-        if let Err(error) = endpoint.serve(listener).await {
-            warn!(%error, "the health endpoint ended");
-        }
-    });
+    let listener = endpoint::bind("FAIRLEAD_HEALTH_ADDR", settings.health_addr).await.map_err(AppError::Endpoint)?;
+    tasks.spawn(endpoint::serve(listener, endpoint::health(health.clone())));
+    let listener = endpoint::bind("FAIRLEAD_METRICS_ADDR", settings.metrics_addr).await.map_err(AppError::Endpoint)?;
+    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone())));
     tasks.spawn(account.clone().watch(reachability, health.component("aws")));
 
     info!(
@@ -100,7 +106,6 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         "starting"
     );
     let namespaces = namespaces(&settings);
-    let queue: Queue<ObjectKey> = Queue::new(settings.concurrency.into());
     let (connections, maps) = connections(&client, &namespaces, &health);
     let context = Arc::new(Context {
         client,
@@ -112,8 +117,11 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         cluster,
         queue: queue.clone(),
         connections,
+        metrics: metrics.clone(),
     });
     let controllers: Vec<_> = KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect();
+    let read: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
+    metrics.read(move || read.iter().flat_map(|controller| controller.readings()).collect());
     for (map_watch, component) in maps {
         tasks.spawn(follow_maps(context.clone(), map_watch, component));
     }
@@ -154,20 +162,22 @@ async fn dispatch(
         () = caches_filled(health) => {}
         () = &mut stop => return,
     }
-    if tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await.is_err() {
-        // The objects say so; as soon as AWS answers they are all looked at again.
-        let controllers: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
-        tokio::spawn(async move {
-            account.known().await;
-            controllers.iter().for_each(|controller| controller.requeue_all(Priority::Progress));
-        });
+    let known: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
+    let settle = async move {
+        account.known().await;
+        known.iter().for_each(|controller| controller.account_known());
+    };
+    let mut settle = Box::pin(settle);
+    if tokio::time::timeout(ACCOUNT_WITHIN, &mut settle).await.is_err() {
+        // The objects say so, and go on as soon as AWS answers.
+        tokio::spawn(settle);
     }
     info!("reconciling");
-    let work = |ready: Ready<ObjectKey>| {
+    let work = |ready: Ready<ObjectKey>, token: FlowToken| {
         let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());
         async move {
             match controller {
-                Some(controller) => controller.reconcile(ready).await,
+                Some(controller) => controller.reconcile(ready, token).await,
                 None => Next::Wait,
             }
         }
@@ -271,7 +281,7 @@ async fn follow_maps(context: Arc<Context>, (mut writer, api): MapWatch, health:
             watcher::Event::InitApply(_) | watcher::Event::Init => Vec::new(),
         };
         for key in disturbed {
-            context.queue.add(key, Priority::Progress, std::time::Instant::now());
+            context.queue.wake(&key, Priority::Progress);
         }
     };
     watch::follow(api, config, health, "ConfigMap", |error| error.to_string(), apply).await;

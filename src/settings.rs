@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::{ArgMatches, Args, parser::ValueSource};
 
-use crate::telemetry::logs::LogFormat;
+use crate::{kinds::KINDS, queue::slots::Limits, telemetry::logs::LogFormat};
 
 /// The prefix of Fairlead's own environment variables.
 pub const PREFIX: &str = "FAIRLEAD_";
@@ -55,9 +55,31 @@ pub struct Settings {
     #[arg(long, env = "FAIRLEAD_COUNT_INTERVAL", value_name = "SECONDS|off", default_value = "60")]
     pub count_interval: CountInterval,
 
+    /// Other intervals than RECONCILE_FREQUENCY_SECONDS for some kinds: `Kind=seconds`, separated by
+    /// commas. An object's annotation `aws.fairlead.dev/poll-interval-seconds` wins.
+    #[arg(long, env = "FAIRLEAD_POLL_INTERVALS", value_name = "KIND=SECONDS", value_delimiter = ',')]
+    pub poll_intervals: Vec<KindInterval>,
+
     /// How many reconciles run at once, 1 to 1024.
     #[arg(long, env = "FAIRLEAD_CONCURRENCY", value_name = "NUMBER", default_value = "64", value_parser = concurrency)]
     pub concurrency: u16,
+
+    /// How many reconciles of one region run at once, 1 to 1024.
+    #[arg(long, env = "FAIRLEAD_REGION_CONCURRENCY", value_name = "NUMBER", default_value = "32", value_parser = concurrency)]
+    pub region_concurrency: u16,
+
+    /// How many reconciles of one flow (account, region and service) run at once, 1 to 1024.
+    #[arg(long, env = "FAIRLEAD_FLOW_CONCURRENCY", value_name = "NUMBER", default_value = "16", value_parser = concurrency)]
+    pub flow_concurrency: u16,
+
+    /// The most calls a second to AWS in one flow (account, region and service), 1 to 10000. A flow
+    /// starts at a quarter, grows while no call is throttled, and falls when one is.
+    #[arg(long, env = "FAIRLEAD_FLOW_RATE", value_name = "CALLS", default_value = "100", value_parser = rate)]
+    pub flow_rate: u16,
+
+    /// Where `/metrics` is served.
+    #[arg(long, env = "FAIRLEAD_METRICS_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
+    pub metrics_addr: SocketAddr,
 
     /// Where `/healthz` and `/readyz` are served.
     #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081", value_parser = address)]
@@ -92,6 +114,13 @@ pub struct Pattern {
     name: String,
 }
 
+/// How often the resources of a kind are looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindInterval {
+    kind: &'static str,
+    interval: Duration,
+}
+
 /// The least time between two status writes for message counts alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CountInterval {
@@ -105,6 +134,21 @@ impl Settings {
     /// The time between two looks at a resource that is in sync.
     pub fn poll_interval(&self) -> Duration {
         Duration::from_secs(self.reconcile_frequency_seconds)
+    }
+
+    /// The same, of a kind.
+    pub fn poll_interval_of(&self, kind: &str) -> Duration {
+        let own = self.poll_intervals.iter().rev().find(|own| own.kind == kind);
+        own.map_or_else(|| self.poll_interval(), |own| own.interval)
+    }
+
+    /// How many reconciles run at once.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            overall: self.concurrency.into(),
+            region: self.region_concurrency.into(),
+            flow: self.flow_concurrency.into(),
+        }
     }
 
     /// The settings in effect, given where each came from: a frequency that the user set holds for
@@ -153,6 +197,20 @@ impl FromStr for Tag {
             return Err(format!("keys that begin with {} or aws: are reserved", crate::aws::tags::PREFIX));
         }
         Ok(Self { key: key.into(), value: value.into() })
+    }
+}
+
+impl FromStr for KindInterval {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, interval) =
+            text.trim().split_once('=').ok_or("an interval is Kind=seconds, for example SQSQueue=60")?;
+        let known = || KINDS.iter().map(|known| known.kind);
+        let kind = known()
+            .find(|known| *known == kind)
+            .ok_or_else(|| format!("{kind} is no kind; known: {}", known().collect::<Vec<_>>().join(", ")))?;
+        Ok(Self { kind, interval: Duration::from_secs(seconds(interval)?) })
     }
 }
 
@@ -230,12 +288,20 @@ fn made_of(text: &str, longest: usize, fits: impl Fn(char) -> bool, allowed: &st
     }
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+/// A number of seconds as settings and annotations give it.
+///
+/// # Errors
+/// Where it is not 1 to 86400.
+pub fn seconds(text: &str) -> Result<u64, String> {
     text.trim().parse().ok().filter(|it| (1..=86_400).contains(it)).ok_or("allowed: 1 to 86400 seconds".into())
 }
 
 fn concurrency(text: &str) -> Result<u16, String> {
     text.trim().parse().ok().filter(|it| (1..=1_024).contains(it)).ok_or("allowed: a number from 1 to 1024".into())
+}
+
+fn rate(text: &str) -> Result<u16, String> {
+    text.trim().parse().ok().filter(|it| (1..=10_000).contains(it)).ok_or("allowed: 1 to 10000 calls a second".into())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -319,6 +385,13 @@ mod tests {
         assert_eq!("5".parse(), Ok(CountInterval::Every(Duration::from_secs(5))));
         for bad in ["", "0", "-1", "86401", "never"] {
             assert!(bad.parse::<CountInterval>().is_err(), "{bad}");
+        }
+        assert_eq!("SQSQueue=5".parse(), Ok(KindInterval { kind: "SQSQueue", interval: Duration::from_secs(5) }));
+        for bad in ["", "SQSQueue", "SQSQueue=", "SQSQueue=0", "sqsqueue=5", "=5", "SQSQueue=-1", "SQSQueue=86401"] {
+            assert!(bad.parse::<KindInterval>().is_err(), "{bad}");
+        }
+        for (bad, parse) in [("0", rate as fn(&str) -> _), ("-1", rate), ("10001", rate), ("1e9", rate), ("", rate)] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
         for bad in ["", "team", "=x", "fairlead.dev/uid=x", "aws:x=y"] {
             assert!(bad.parse::<Tag>().is_err(), "{bad}");

@@ -14,7 +14,10 @@ use super::{
     clients::Clients,
     errors::{AwsError, ErrorClass},
 };
-use crate::telemetry::health::Component;
+use crate::{
+    queue::{flow::Flow, token::FlowToken},
+    telemetry::health::Component,
+};
 
 /// How often the account is asked for while all is well.
 const PROBE: Duration = Duration::from_secs(60);
@@ -28,7 +31,7 @@ pub struct Reachability(Arc<Notify>);
 impl Reachability {
     /// Takes note of a failed call.
     pub(super) fn saw(&self, error: &AwsError) {
-        if matches!(error.class, ErrorClass::Transient | ErrorClass::Credentials) {
+        if matches!(error.class, ErrorClass::Transient | ErrorClass::Unanswered | ErrorClass::Credentials) {
             self.0.notify_one();
         }
     }
@@ -42,9 +45,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// The account that `clients` call with.
-    pub fn new(clients: &Clients) -> Self {
-        Self { sts: clients.sts(), id: watch::Sender::new(None) }
+    /// The account that `clients` call with. `token` gives the right to call in a flow.
+    pub fn new(clients: &Clients, token: impl Fn(Flow) -> FlowToken) -> Self {
+        Self { sts: clients.sts(token), id: watch::Sender::new(None) }
     }
 
     /// The account id, where it is known.

@@ -1,46 +1,62 @@
 //! The one way to call AWS. A kind never holds an SDK client: it hands a closure to [`Regional`],
-//! which gives the client to it, and classifies and logs what comes back. A mutating call takes
-//! the replica's [`Permit`].
+//! which gives the client to it. Every call is charged to its flow by the [`FlowToken`] that a
+//! [`Regional`] is made with, and is classified, counted, timed and logged, in a span of its own. A
+//! mutating call takes the replica's [`Permit`].
 
 use std::{future::Future, time::Instant};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tracing::debug;
+use tracing::{Instrument as _, debug, debug_span};
 
 use super::{
     Service,
     account::Reachability,
-    errors::{AwsError, Classify},
+    errors::{AwsError, Classify, ErrorClass},
 };
-use crate::shard::Permit;
+use crate::{
+    queue::token::{Answer, FlowToken},
+    shard::Permit,
+    telemetry::metrics::Metrics,
+};
 
-/// A service of one region, with the client `C`.
+/// A service of one region, with the client `C`, for the time of one reconcile.
 #[derive(Clone, Debug)]
 pub struct Regional<C> {
     service: Service,
     region: String,
     client: C,
     classify: Classify,
-    reachability: Reachability,
+    token: FlowToken,
+    observers: Observers,
+}
+
+/// Who hears of every call.
+#[derive(Clone, Debug)]
+pub struct Observers {
+    /// Notes when AWS seems to be away.
+    pub reachability: Reachability,
+    /// Counts and times.
+    pub metrics: Metrics,
 }
 
 impl<C> Regional<C> {
-    /// The service in `region`, called through `client`.
+    /// The service in `region`, called through `client` by the right of `token`.
     pub(super) fn new(
         service: Service,
         region: String,
         client: C,
         classify: Classify,
-        reachability: Reachability,
+        token: FlowToken,
+        observers: Observers,
     ) -> Self {
-        Self { service, region, client, classify, reachability }
+        Self { service, region, client, classify, token, observers }
     }
 
     /// A call that changes nothing. `resource` names what it is about, for the log.
     ///
     /// # Errors
-    /// The classified error of the call.
+    /// The classified error of the call, or [`ErrorClass::Shut`] where AWS does not answer in this flow.
     pub async fn read<'a, T, E, F>(
         &'a self,
         operation: &'static str,
@@ -81,18 +97,41 @@ impl<C> Regional<C> {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let started = Instant::now();
-        let answer =
-            send.await.map_err(|error| AwsError::of(self.service, operation, &self.region, self.classify, &error));
         let Self { service, region, .. } = self;
-        let elapsed_ms = started.elapsed().as_millis();
+        let admitted = match self.token.call() {
+            Ok(admitted) => admitted,
+            Err(shut) => return Err(AwsError::shut(*service, operation, region, shut.since)),
+        };
+        let span = debug_span!(
+            "aws_call", rpc.system = "aws-api", rpc.service = %service, rpc.method = operation, cloud.region = %region
+        );
+        let started = Instant::now();
+        let answer = send.instrument(span).await;
+        let answer = answer.map_err(|error| AwsError::of(*service, operation, region, self.classify, &error));
+        let took = started.elapsed();
+        if let Some(answer) = answer_of(answer.as_ref().err()) {
+            admitted.ended(answer);
+        }
+        let outcome = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
+        self.observers.metrics.called(service.0, operation, region, outcome, took);
+        let elapsed_ms = took.as_millis();
         match &answer {
             Ok(_) => debug!(%service, region, operation, resource, elapsed_ms, "AWS call"),
             Err(error) => {
                 debug!(%service, region, operation, resource, elapsed_ms, %error, "AWS call");
-                self.reachability.saw(error);
+                self.observers.reachability.saw(error);
             }
         }
         answer
+    }
+}
+
+/// What the flow learns of a call. `None`: nothing, since there were no credentials to call with.
+fn answer_of(error: Option<&AwsError>) -> Option<Answer> {
+    match error {
+        Some(error) if error.throttles_flow() => Some(Answer::Throttled(error.retry_after)),
+        Some(error) if error.class == ErrorClass::Unanswered => Some(Answer::Missed),
+        Some(error) if error.code == super::errors::NO_CREDENTIALS => None,
+        _ => Some(Answer::Given),
     }
 }

@@ -14,15 +14,17 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::{
     Service,
-    account::Reachability,
-    call::Regional,
+    call::{Observers, Regional},
     errors::{Classify, causes},
 };
+use crate::queue::{flow::Flow, token::FlowToken};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// One attempt is the whole operation: the queue retries, not the SDK.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+const STS: Service = Service("sts");
 
 type ClientsByTypeAndRegion = HashMap<(TypeId, String), Box<dyn Any + Send + Sync>>;
 
@@ -30,14 +32,14 @@ type ClientsByTypeAndRegion = HashMap<(TypeId, String), Box<dyn Any + Send + Syn
 #[derive(Clone, Debug)]
 pub struct Clients {
     config: SdkConfig,
-    reachability: Reachability,
+    observers: Observers,
     clients: Arc<Mutex<ClientsByTypeAndRegion>>,
 }
 
 impl Clients {
     /// Clients with what the environment says (credentials, endpoints, FIPS, dual stack).
     /// `region` overrides the environment's.
-    pub async fn from_env(region: Option<String>, reachability: Reachability) -> Self {
+    pub async fn from_env(region: Option<String>, observers: Observers) -> Self {
         let http: SharedHttpClient =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let timeouts = TimeoutConfig::builder()
@@ -53,7 +55,7 @@ impl Clients {
         if let Some(region) = region {
             loader = loader.region(Region::new(region));
         }
-        Self { config: loader.load().await, reachability, clients: Arc::default() }
+        Self { config: loader.load().await, observers, clients: Arc::default() }
     }
 
     /// The region for objects that name none.
@@ -89,6 +91,7 @@ impl Clients {
         region: &str,
         make: fn(&SdkConfig) -> C,
         classify: Classify,
+        token: FlowToken,
     ) -> Regional<C> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = clients.entry((TypeId::of::<C>(), region.to_owned())).or_insert_with(|| {
@@ -97,12 +100,13 @@ impl Clients {
         });
         // The key holds the type, so the cast holds; were it not to, a fresh client serves as well.
         let client = client.downcast_ref::<C>().cloned().unwrap_or_else(|| make(&self.config));
-        Regional::new(service, region.to_owned(), client, classify, self.reachability.clone())
+        Regional::new(service, region.to_owned(), client, classify, token, self.observers.clone())
     }
 
-    /// STS in the default region.
-    pub(super) fn sts(&self) -> Regional<aws_sdk_sts::Client> {
+    /// STS in the default region. `token` gives the right to call in a flow.
+    pub(super) fn sts(&self, token: impl Fn(Flow) -> FlowToken) -> Regional<aws_sdk_sts::Client> {
         let region = self.default_region().unwrap_or("us-east-1");
-        self.regional(Service("sts"), region, aws_sdk_sts::Client::new, |_, _| None)
+        let token = token(Flow::new("default", region, STS));
+        self.regional(STS, region, aws_sdk_sts::Client::new, |_, _| None, token)
     }
 }

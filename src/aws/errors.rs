@@ -1,7 +1,7 @@
 //! What went wrong in an AWS call, and what class of wrong it is. The class decides what happens
 //! next; see `docs/architecture.md`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -27,8 +27,30 @@ pub enum ErrorClass {
     Denied,
     /// The credentials are missing, expired or wrong.
     Credentials,
-    /// No answer, or an answer of 5xx: the effect is unknown.
+    /// An answer of 5xx: the effect is unknown.
     Transient,
+    /// No answer at all: the effect is unknown.
+    Unanswered,
+    /// Nothing was called: AWS has not answered in this flow for so many seconds.
+    Shut(u64),
+}
+
+impl ErrorClass {
+    /// Its name, for metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Later(_) => "later",
+            Self::Terminal | Self::PerhapsTerminal => "rejected",
+            Self::Throttle => "throttle",
+            Self::Denied => "denied",
+            Self::Credentials => "credentials",
+            Self::Transient => "server_error",
+            Self::Unanswered => "no_answer",
+            Self::Shut(_) => "circuit_open",
+        }
+    }
 }
 
 /// An AWS call that failed. Its texts hold no secret.
@@ -48,16 +70,21 @@ pub struct AwsError {
     pub message: String,
     /// AWS's request id.
     pub request_id: Option<String>,
+    /// The pause that AWS asks for (`Retry-After`).
+    pub retry_after: Option<Duration>,
 }
 
 /// Classes of a service's own error codes, asked before the common ones.
 pub type Classify = fn(code: &str, message: &str) -> Option<ErrorClass>;
 
+/// Our code for a call that was not made, since there were no credentials.
+pub(super) const NO_CREDENTIALS: &str = "NoCredentials";
+
 const MESSAGE_LIMIT: usize = 512;
 
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, operation, region, class: _, code, message, request_id } = self;
+        let Self { service, operation, region, class: _, code, message, request_id, retry_after: _ } = self;
         write!(f, "{service}:{operation} in {region} failed: {code}")?;
         if !message.is_empty() {
             write!(f, ": {message}")?;
@@ -85,6 +112,7 @@ impl AwsError {
             let headers = response.headers();
             headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).map(str::to_owned)
         });
+        let retry_after = error.raw_response().and_then(|response| response.headers().get("retry-after")?.parse().ok());
         let without_answer = |class, code: &str, message: String| (class, code.to_owned(), message);
         let (class, code, message) = match error {
             SdkError::ServiceError(answer) => {
@@ -94,15 +122,37 @@ impl AwsError {
                 (class_of(classify, &code, message, status), code, message.to_owned())
             }
             SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) if says_no_credentials(error) => {
-                without_answer(ErrorClass::Credentials, "NoCredentials", causes(error))
+                without_answer(ErrorClass::Credentials, NO_CREDENTIALS, causes(error))
             }
             SdkError::ConstructionFailure(_) => without_answer(ErrorClass::Terminal, "InvalidRequest", causes(error)),
-            SdkError::TimeoutError(_) => without_answer(ErrorClass::Transient, "Timeout", "no answer in time".into()),
-            SdkError::DispatchFailure(_) => without_answer(ErrorClass::Transient, "Unreachable", unreachable(error)),
-            _ => without_answer(ErrorClass::Transient, "NoAnswer", "the connection ended before the answer".into()),
+            SdkError::TimeoutError(_) => without_answer(ErrorClass::Unanswered, "Timeout", "no answer in time".into()),
+            SdkError::DispatchFailure(_) => without_answer(ErrorClass::Unanswered, "Unreachable", unreachable(error)),
+            _ => without_answer(ErrorClass::Unanswered, "NoAnswer", "the connection ended before the answer".into()),
         };
         let region = region.to_owned();
-        Self { service, operation, region, class, message: presentable(&code, &message), code, request_id }
+        let message = presentable(&code, &message);
+        let retry_after = retry_after.map(Duration::from_secs);
+        Self { service, operation, region, class, code, message, request_id, retry_after }
+    }
+
+    /// The error of a call that was not made, since AWS has not answered for so long.
+    pub(super) fn shut(service: Service, operation: &'static str, region: &str, since: Duration) -> Self {
+        let message = format!("AWS has not answered for {} s: calls are held back until it does", since.as_secs());
+        Self {
+            service,
+            operation,
+            region: region.to_owned(),
+            class: ErrorClass::Shut(since.as_secs()),
+            code: "CircuitOpen".into(),
+            message,
+            request_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// Whether it says that the flow calls too often: KMS's throttles are about one key.
+    pub fn throttles_flow(&self) -> bool {
+        self.class == ErrorClass::Throttle && !self.code.to_ascii_lowercase().starts_with("kms")
     }
 
     /// The IAM action that is missing, where the error is a denial.
@@ -233,6 +283,7 @@ mod tests {
             code: "AccessDenied".into(),
             message: message.into(),
             request_id: Some("r-1".into()),
+            retry_after: None,
         }
     }
 

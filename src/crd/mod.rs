@@ -19,6 +19,8 @@ pub const FINALIZER: &str = "aws.fairlead.dev/finalizer";
 pub const PAUSED: &str = "aws.fairlead.dev/paused";
 /// Annotation: a changed value asks for a reconcile now, as a changed spec would.
 pub const RECONCILE_AT: &str = "aws.fairlead.dev/reconcile-at";
+/// Annotation: how many seconds lie between two looks at the resource of this object while it is in sync.
+pub const POLL_INTERVAL: &str = "aws.fairlead.dev/poll-interval-seconds";
 /// Annotation: the identity of the object's resource, as JSON. Fairlead's own.
 pub const IDENTITY: &str = "aws.fairlead.dev/identity";
 /// Annotation on a published ConfigMap: `Kind/name` of the object that it belongs to.

@@ -24,7 +24,7 @@ use kube::{
 use super::{
     kind::{Kind, Referent},
     memory::{Memory, TAGS_EVERY},
-    objects::{Fingerprint, Object, ObjectKey, Writer},
+    objects::{Fingerprint, Object, ObjectKey, Standing, Writer},
     publish::Connections,
     reconcile::Run,
     status::is_true,
@@ -35,11 +35,17 @@ use crate::{
     crd::{GROUP, VERSION},
     queue::{
         dispatcher::Queue,
-        scheduler::{Next, Priority, Ready},
+        flow::{Flow, Priority},
+        scheduler::{Next, Ready, Terms},
+        spread::Phase,
+        token::FlowToken,
     },
-    settings::Settings,
+    settings::{self, Settings},
     shard::Permits,
-    telemetry::health::Component,
+    telemetry::{
+        health::Component,
+        metrics::{Metrics, Reading},
+    },
 };
 
 /// How soon to see whether the store has our own last write.
@@ -68,16 +74,21 @@ pub struct Context {
     pub queue: Queue<ObjectKey>,
     /// The published ConfigMaps.
     pub connections: Connections,
+    /// The metrics.
+    pub metrics: Metrics,
 }
 
 /// A controller, whatever its kind.
 pub trait AnyController: Send + Sync {
-    /// Runs one reconcile.
-    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>) -> BoxFuture<Next>;
+    /// Runs one reconcile, which calls AWS by the right of `token`.
+    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next>;
     /// Watches the objects of one namespace, or of all, for ever.
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
-    /// Asks for a reconcile of every object.
-    fn requeue_all(&self, priority: Priority);
+    /// The account is known by now: puts every object into its flow, and asks for a reconcile of those
+    /// that are not settled.
+    fn account_known(&self);
+    /// The objects as Prometheus sees them.
+    fn readings(&self) -> Vec<Reading>;
 }
 
 /// The controller of a kind.
@@ -151,8 +162,14 @@ impl<K: Kind> Controller<K> {
         let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
-            let priority = if before.is_some() { Priority::Change } else { priority };
-            self.context.queue.add(key.clone(), priority, Instant::now());
+            let (priority, at) = match (object.standing(), priority) {
+                (Standing::Settled, Priority::Startup) if before.is_none() => {
+                    (priority, Phase::of(object.uid()).first(Instant::now(), self.poll_interval(object)))
+                }
+                (Standing::Unsettled, Priority::Startup) if before.is_none() => (Priority::Progress, Instant::now()),
+                _ => (Priority::Change, Instant::now()),
+            };
+            self.context.queue.add(key.clone(), &self.terms(object), priority, at);
         }
         if before.map(|before| before.referent) != Some(now.referent) {
             self.wake_referrers(&key);
@@ -174,7 +191,7 @@ impl<K: Kind> Controller<K> {
     fn wake_referrers(&self, key: &ObjectKey) {
         let referrers = lock(&self.referrers).get(key).cloned().unwrap_or_default();
         for referrer in referrers {
-            self.context.queue.add(referrer, Priority::Progress, Instant::now());
+            self.context.queue.wake(&referrer, Priority::Progress);
         }
     }
 
@@ -191,7 +208,41 @@ impl<K: Kind> Controller<K> {
         objects.iter().for_each(|object| self.applied(object, Priority::Startup));
     }
 
-    async fn run(&self, ready: Ready<ObjectKey>) -> Next {
+    /// How often the resource of `object` is looked at while it is in sync.
+    pub fn poll_interval(&self, object: &Object) -> Duration {
+        let own = object.annotation(crate::crd::POLL_INTERVAL).and_then(|text| settings::seconds(text).ok());
+        own.map_or_else(|| self.context.settings.poll_interval_of(K::KIND), Duration::from_secs)
+    }
+
+    /// Where and how `object` is reconciled.
+    fn terms(&self, object: &Object) -> Terms {
+        let told = object.resource_place();
+        let account = told.map(|(account, _)| account.to_owned()).or_else(|| self.context.account.id());
+        let region = told.map(|(_, region)| region).or_else(|| object.wished_region());
+        let region = region.or_else(|| self.context.clients.default_region()).unwrap_or_default();
+        let flow = match account {
+            Some(account) => Flow::new(&account, region, K::SERVICE),
+            // Until the account is known its objects wait in one flow.
+            None => Flow::new("default", "", K::SERVICE),
+        };
+        let rate = f64::from(self.context.settings.flow_rate);
+        Terms { flow, rate, calls: K::CALLS, phase: Phase::of(object.uid()) }
+    }
+
+    async fn run(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
+        let started = Instant::now();
+        let next = self.reconcile_once(ready, token).await;
+        let result = match next {
+            Next::Backoff => "error",
+            Next::Throttled => "requeue",
+            Next::Poll(_) | Next::After(..) => "requeue_after",
+            Next::Wait => "success",
+        };
+        self.context.metrics.reconciled(K::KIND, result, started.elapsed());
+        next
+    }
+
+    async fn reconcile_once(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
         let Some(object) = self.object(&ready.key) else { return Next::Wait };
         let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
         let mut memory = memory.unwrap_or_else(|| {
@@ -202,7 +253,7 @@ impl<K: Kind> Controller<K> {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
             (Next::After(STORE_RECHECK, Priority::Progress), memory)
         } else {
-            Run::new(self, object, memory, ready.clone()).finish().await
+            Run::new(self, object, memory, ready.clone(), token).finish().await
         };
         if lock(&self.known).contains_key(&ready.key) {
             lock(&self.memories).insert(ready.key, memory);
@@ -235,19 +286,46 @@ impl<K: Kind> Controller<K> {
 }
 
 impl<K: Kind> AnyController for Controller<K> {
-    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>) -> BoxFuture<Next> {
-        Box::pin(async move { self.run(ready).await })
+    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next> {
+        Box::pin(async move { self.run(ready, token).await })
     }
 
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
         Box::pin(async move { self.follow(namespace, health).await })
     }
 
-    fn requeue_all(&self, priority: Priority) {
+    fn account_known(&self) {
         let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
         for key in keys {
-            self.context.queue.add(key, priority, Instant::now());
+            let Some(object) = self.object(&key) else { continue };
+            self.context.queue.settle(&key, &self.terms(&object));
+            if object.standing() != Standing::Settled {
+                self.context.queue.wake(&key, Priority::Progress);
+            }
         }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn readings(&self) -> Vec<Reading> {
+        let (mut ready, mut all, mut there) = (0_usize, 0_usize, 0_usize);
+        for known in lock(&self.known).values() {
+            all += 1;
+            ready += usize::from(known.referent.ready);
+            there += usize::from(known.referent.arn.is_some());
+        }
+        let objects = |is_ready: &str, count: usize| Reading {
+            name: "fairlead_objects",
+            help: "Objects by kind, and whether their condition Ready is true",
+            labels: vec![("kind", K::KIND.into()), ("ready", is_ready.into())],
+            value: count as f64,
+        };
+        let total = Reading {
+            name: K::TOTAL,
+            help: "Resources that are managed or observed",
+            labels: vec![],
+            value: there as f64,
+        };
+        vec![objects("true", ready), objects("false", all - ready), total]
     }
 }
 

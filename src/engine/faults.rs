@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     aws::errors::{AwsError, ErrorClass},
-    queue::scheduler::{Next, Priority, backoff},
+    queue::{backoff::backoff, flow::Priority, scheduler::Next},
 };
 
 /// How often what is stalled is looked at all the same.
@@ -22,6 +22,9 @@ const CONFLICT_RECHECK: Duration = Duration::from_secs(30);
 const PATIENCE: u32 = 5;
 /// How often to look for a resource that was just created.
 const APPEARING_RECHECK: Duration = Duration::from_secs(2);
+
+/// The reason where AWS throttles.
+pub const THROTTLED: &str = "Throttled";
 
 /// Why a reconcile did not get to its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -134,11 +137,20 @@ fn of_aws(error: &AwsError, situation: &Situation) -> Verdict {
             let next = Next::After(Duration::from_secs(seconds), Priority::Progress);
             Verdict::new(Stage::Failing, "WaitingForAWS", message, next)
         }
-        ErrorClass::Throttle => failing("Throttled", &text, situation),
-        ErrorClass::Credentials => failing("CredentialsError", &text, situation),
-        ErrorClass::NotFound | ErrorClass::Conflict | ErrorClass::PerhapsTerminal | ErrorClass::Transient => {
-            failing("AWSError", &text, situation)
+        // The flow is charged, and tries again when its rate allows; the object has done nothing wrong.
+        ErrorClass::Throttle if error.throttles_flow() => {
+            let message =
+                format!("{text}; next attempt as soon as the rate for {} in {} allows", error.service, error.region);
+            Verdict::new(Stage::Failing, THROTTLED, message, Next::Throttled)
         }
+        ErrorClass::Throttle => failing(THROTTLED, &text, situation),
+        ErrorClass::Shut(_) => Verdict::new(Stage::Failing, "AWSUnreachable", text, Next::Backoff),
+        ErrorClass::Credentials => failing("CredentialsError", &text, situation),
+        ErrorClass::NotFound
+        | ErrorClass::Conflict
+        | ErrorClass::PerhapsTerminal
+        | ErrorClass::Transient
+        | ErrorClass::Unanswered => failing("AWSError", &text, situation),
     }
 }
 
@@ -171,6 +183,7 @@ mod tests {
             code: "Code".into(),
             message: "message".into(),
             request_id: Some("r-1".into()),
+            retry_after: None,
         })
     }
 
@@ -184,7 +197,9 @@ mod tests {
         let after = |seconds, priority| Next::After(Duration::from_secs(seconds), priority);
         for (class, rejections, stage, reason, next) in [
             (ErrorClass::Transient, 0, Stage::Failing, "AWSError", Next::Backoff),
-            (ErrorClass::Throttle, 0, Stage::Failing, "Throttled", Next::Backoff),
+            (ErrorClass::Throttle, 0, Stage::Failing, "Throttled", Next::Throttled),
+            (ErrorClass::Unanswered, 0, Stage::Failing, "AWSError", Next::Backoff),
+            (ErrorClass::Shut(9), 0, Stage::Failing, "AWSUnreachable", Next::Backoff),
             (ErrorClass::Credentials, 0, Stage::Failing, "CredentialsError", Next::Backoff),
             (ErrorClass::Later(60), 0, Stage::Failing, "WaitingForAWS", after(60, Priority::Progress)),
             (ErrorClass::Terminal, 0, Stage::Stalled, "RejectedByAWS", after(1_800, Priority::Poll)),

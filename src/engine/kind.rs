@@ -17,6 +17,7 @@ use crate::{
         tags::{TagChanges, Tags},
     },
     crd::spec::CommonSpec,
+    queue::flow::Calls,
     shard::Permit,
 };
 
@@ -37,6 +38,11 @@ pub trait Kind: Send + Sync + Sized + 'static {
     const VOLATILE: &'static [&'static str];
     /// How long after a create AWS may still deny that the resource exists.
     const APPEARS_WITHIN: Duration;
+
+    /// The AWS calls of a usual run, which its dispatch reserves.
+    const CALLS: Calls;
+    /// The metric that counts the resources there are.
+    const TOTAL: &'static str;
 
     /// The SDK's client.
     type Client: Clone + Send + Sync + 'static;

@@ -172,6 +172,31 @@ impl Object {
         self.field("management").map_or(Management::Manage, |management| management.unwrap_or(Management::Observe))
     }
 
+    /// Where it stands, by its own status.
+    pub fn standing(&self) -> Standing {
+        let status = self.0.data.get("status");
+        let observed = status.and_then(|status| status.get("observedGeneration")?.as_i64());
+        let mut conditions = status.and_then(|status| status.get("conditions")?.as_array()).into_iter().flatten();
+        if self.is_deleting() || observed != self.generation() {
+            return Standing::Changed;
+        }
+        match conditions.any(|condition| condition["type"] == "Synced" && condition["status"] == "True") {
+            true => Standing::Settled,
+            false => Standing::Unsettled,
+        }
+    }
+
+    /// The account and the region of its resource, as its status tells them.
+    pub fn resource_place(&self) -> Option<(&str, &str)> {
+        let identity = self.0.data.get("status")?.get("identity")?;
+        Some((identity.get("accountID")?.as_str()?, identity.get("region")?.as_str()?))
+    }
+
+    /// The region that its spec names.
+    pub fn wished_region(&self) -> Option<&str> {
+        self.0.data.get("spec")?.get("region")?.as_str()
+    }
+
     /// What a change of which asks for a reconcile.
     pub fn fingerprint(&self) -> Fingerprint {
         let annotation = |key: &str| self.annotation(key).map(str::to_owned);
@@ -180,7 +205,7 @@ impl Object {
             generation: self.generation(),
             deleting: self.is_deleting(),
             finalizer: self.has_finalizer(),
-            annotations: [crd::PAUSED, crd::RECONCILE_AT, crd::IDENTITY].map(annotation),
+            annotations: [crd::PAUSED, crd::RECONCILE_AT, crd::IDENTITY, crd::POLL_INTERVAL].map(annotation),
         }
     }
 
@@ -191,6 +216,17 @@ impl Object {
     }
 }
 
+/// Where an object stands, by its own status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its spec is not the one that the status speaks of, or it is being deleted.
+    Changed,
+    /// Its resource is not as its spec says.
+    Unsettled,
+    /// Its resource was as its spec says, when it was last looked at.
+    Settled,
+}
+
 /// What a change of which asks for a reconcile: not status, and not others' metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -198,7 +234,7 @@ pub struct Fingerprint {
     generation: Option<i64>,
     deleting: bool,
     finalizer: bool,
-    annotations: [Option<String>; 3],
+    annotations: [Option<String>; 4],
 }
 
 /// Writes objects of one kind. Every write carries the uid and the version that it was decided on,

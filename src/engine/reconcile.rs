@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
@@ -10,18 +11,21 @@ use super::{
     controller::Controller,
     converge::{Sight, describe},
     events::{self, Happening},
-    faults::Fault,
+    faults::{Fault, THROTTLED},
     identity,
     kind::{Kind, Past},
     lifecycle::{Course, Facts, course},
     memory::Memory,
-    objects::{KubeError, Object, ObjectKey, Writer},
-    status::{Stage, Usable, Verdict, merge_patch},
+    objects::{KubeError, Object, ObjectKey, Standing, Writer},
+    status::{Stage, Usable, Verdict, conditions, merge_patch},
 };
 use crate::{
     aws::identity::Identity,
     crd::{self, spec::Adoption, status::ResourceIdentity},
-    queue::scheduler::{Next, Ready},
+    queue::{
+        scheduler::{Next, Ready},
+        token::FlowToken,
+    },
     settings::CountInterval,
     shard::Permit,
 };
@@ -30,6 +34,7 @@ use crate::{
 pub struct Run<'a, K: Kind> {
     pub(super) controller: &'a Controller<K>,
     pub(super) permit: Permit,
+    pub(super) token: FlowToken,
     pub(super) key: ObjectKey,
     pub(super) object: Object,
     pub(super) memory: Memory<K::Handle>,
@@ -50,12 +55,14 @@ impl<'a, K: Kind> Run<'a, K> {
         object: Object,
         memory: Memory<K::Handle>,
         ready: Ready<ObjectKey>,
+        token: FlowToken,
     ) -> Self {
         let permit = controller.context.permits.grant();
-        let Ready { key, failures } = ready;
+        let Ready { key, failures, .. } = ready;
         Self {
             controller,
             permit,
+            token,
             key,
             object,
             memory,
@@ -70,7 +77,7 @@ impl<'a, K: Kind> Run<'a, K> {
     /// Runs all steps: what to do next, and what to remember.
     pub async fn finish(mut self) -> (Next, Memory<K::Handle>) {
         let asked = self.object.annotation(crd::RECONCILE_AT).map(str::to_owned);
-        if self.spec_changed() || asked != self.memory.asked {
+        if self.object.standing() == Standing::Changed || asked != self.memory.asked {
             self.memory.asked = asked;
             self.memory.rejections = 0;
         }
@@ -252,7 +259,7 @@ impl<'a, K: Kind> Run<'a, K> {
             Some(managed) => drop(new.insert("managed".into(), json!(managed))),
             None => {}
         }
-        if let Some(patch) = merge_patch(&old, &new).filter(|patch| self.worth_writing(patch)) {
+        if let Some(patch) = merge_patch(&old, &new).filter(|patch| self.worth_writing(verdict, patch)) {
             match self.controller.writer.status(&self.permit, &self.object, patch).await {
                 Ok(written) => {
                     self.memory.written = written.version().map(str::to_owned);
@@ -285,8 +292,12 @@ impl<'a, K: Kind> Run<'a, K> {
         }
     }
 
-    /// A status that differs in volatile fields alone is written seldom.
-    fn worth_writing(&self, patch: &Map<String, Value>) -> bool {
+    /// A status that differs in volatile fields alone is written seldom; that AWS throttles, once.
+    fn worth_writing(&self, verdict: &Verdict, patch: &Map<String, Value>) -> bool {
+        if verdict.next == Next::Throttled && self.object.standing() != Standing::Changed {
+            let told = |condition: &Condition| condition.type_ == "Synced" && condition.reason == THROTTLED;
+            return !conditions(&self.object.status()).iter().any(told);
+        }
         if patch.keys().any(|field| !K::VOLATILE.contains(&field.as_str())) {
             return true;
         }

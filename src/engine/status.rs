@@ -200,9 +200,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::queue::scheduler::Priority;
 
-    const NEXT: Next = Next::After(Duration::from_secs(30), Priority::Poll);
+    const NEXT: Next = Next::Poll(Duration::from_secs(30));
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -1,17 +1,17 @@
 //! What a reconcile knows of its object and of the settings, and what follows from them. Nothing here
 //! reads or writes anything.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
     faults::{Fault, Situation},
     identity::{self, Source},
     kind::{Kind, NotYet, Referent, Referents},
-    objects::ObjectKey,
+    objects::{ObjectKey, Standing},
     reconcile::Run,
-    status::is_true,
 };
 use crate::{
     aws::{
@@ -20,7 +20,7 @@ use crate::{
         tags::{ADOPTED, Owner, TagChanges, Tags},
     },
     crd::{self, spec::CommonSpec},
-    queue::scheduler::{Next, Priority},
+    queue::{flow::Flow, scheduler::Next},
 };
 
 /// The prefix of tags in the list of managed fields.
@@ -107,7 +107,8 @@ impl<K: Kind> Run<'_, K> {
     }
 
     pub(super) fn aws(&self, identity: &Identity) -> Regional<K::Client> {
-        self.controller.context.clients.regional(K::SERVICE, &identity.region, K::client, K::classify)
+        let token = self.token.within(&Flow::new(&identity.account_id, &identity.region, K::SERVICE));
+        self.controller.context.clients.regional(K::SERVICE, &identity.region, K::client, K::classify, token)
     }
 
     pub(super) fn may_adopt(&self) -> bool {
@@ -122,12 +123,7 @@ impl<K: Kind> Run<'_, K> {
 
     /// Whether the last status does not say that the present spec is in effect.
     pub(super) fn is_unsettled(&self) -> bool {
-        self.spec_changed() || !is_true(&self.object.status(), "Synced")
-    }
-
-    pub(super) fn spec_changed(&self) -> bool {
-        let observed = self.object.status().get("observedGeneration").and_then(Value::as_i64);
-        observed != self.object.generation()
+        self.object.standing() != Standing::Settled
     }
 
     pub(super) fn connection_name(&self, common: &CommonSpec) -> Option<String> {
@@ -141,11 +137,16 @@ impl<K: Kind> Run<'_, K> {
             exists: self.exists(),
             failures: self.failures,
             rejections: self.memory.rejections,
-            poll: self.controller.context.settings.poll_interval(),
+            poll: self.poll_interval(),
         }
     }
 
     pub(super) fn poll(&self) -> Next {
-        Next::After(self.controller.context.settings.poll_interval(), Priority::Poll)
+        Next::Poll(self.poll_interval())
+    }
+
+    /// How often the resource is looked at while it is in sync.
+    pub(super) fn poll_interval(&self) -> Duration {
+        self.controller.poll_interval(&self.object)
     }
 }

@@ -1,65 +1,110 @@
-//! The task that runs what is due, at most so many at once. Waiting is a due time: nobody sleeps
-//! in a worker.
+//! The task that runs what is due. Waiting is a due time: nobody sleeps in a worker.
 
 use std::{
+    collections::HashMap,
     future::Future,
     hash::Hash,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
-use tokio::{sync::Notify, task::JoinSet};
-use tracing::error;
+use tokio::{
+    sync::Notify,
+    task::{self, JoinSet},
+};
+use tracing::{error, info, warn};
 
-use super::scheduler::{Next, Priority, Ready, Scheduler};
+use super::{
+    flow::{Flow, Priority},
+    flows::{FlowView, Notice},
+    scheduler::{Ended, Next, Ready, Scheduler, Terms},
+    slots::Limits,
+    token::{FlowToken, Listener},
+};
+use crate::telemetry::metrics::{Metrics, Reading};
 
 /// A handle to the queue, for those who ask for work.
-#[derive(Debug)]
 pub struct Queue<K> {
-    scheduler: Arc<Mutex<Scheduler<K>>>,
-    wake: Arc<Notify>,
+    shared: Arc<Shared<K>>,
+}
+
+struct Shared<K> {
+    scheduler: Mutex<Scheduler<K>>,
+    running: Mutex<HashMap<task::Id, Worker<K>>>,
+    wake: Notify,
+    metrics: Metrics,
+}
+
+/// A run that is under way.
+struct Worker<K> {
+    key: K,
+    token: FlowToken,
+    started: Instant,
 }
 
 impl<K> Clone for Queue<K> {
     fn clone(&self) -> Self {
-        Self { scheduler: self.scheduler.clone(), wake: self.wake.clone() }
+        Self { shared: self.shared.clone() }
     }
 }
 
-impl<K: Clone + Eq + Hash + Ord + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
-    /// An empty queue that runs `concurrency` keys at once.
-    pub fn new(concurrency: usize) -> Self {
-        Self { scheduler: Arc::new(Mutex::new(Scheduler::new(concurrency))), wake: Arc::default() }
+impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
+    /// An empty queue that runs no more at once than `limits` say.
+    pub fn new(limits: Limits, metrics: Metrics) -> Self {
+        let shared = Arc::new(Shared {
+            scheduler: Mutex::new(Scheduler::new(limits, now())),
+            running: Mutex::default(),
+            wake: Notify::new(),
+            metrics: metrics.clone(),
+        });
+        let read = Arc::downgrade(&shared);
+        metrics.read(move || read.upgrade().map(|shared| shared.readings()).unwrap_or_default());
+        Self { shared }
     }
 
-    /// Asks for `key` at `at`.
-    pub fn add(&self, key: K, priority: Priority, at: Instant) {
-        self.with(|scheduler| scheduler.add(key, priority, at));
-        self.wake.notify_one();
+    /// Asks for `key` at `at`, on `terms`.
+    pub fn add(&self, key: K, terms: &Terms, priority: Priority, at: Instant) {
+        self.shared.with(|scheduler| scheduler.add(key, terms, priority, at, now()));
+        self.shared.metrics.added();
+        self.shared.wake.notify_one();
+    }
+
+    /// Asks for `key` now, on the terms that it was last asked for with. One that is not known is not
+    /// there.
+    pub fn wake(&self, key: &K, priority: Priority) {
+        if self.shared.with(|scheduler| scheduler.wake(key, priority, now())) {
+            self.shared.metrics.added();
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// From now on `key` is run on `terms`, when it is run.
+    pub fn settle(&self, key: &K, terms: &Terms) {
+        self.shared.with(|scheduler| scheduler.settle(key, terms, now()));
+        self.shared.wake.notify_one();
     }
 
     /// Forgets `key`.
     pub fn remove(&self, key: &K) {
-        self.with(|scheduler| scheduler.remove(key));
+        self.shared.with(|scheduler| scheduler.remove(key));
+    }
+
+    /// The right to call AWS in `flow` for those who are not run by the queue: nothing is reserved.
+    pub fn token(&self, flow: Flow) -> FlowToken {
+        FlowToken::new(flow, 0, None, self.listener())
     }
 
     /// Runs what is due with `work` until `stop` completes, then waits for what still runs.
     pub async fn run<W, F>(&self, work: W, stop: impl Future<Output = ()>)
     where
-        W: Fn(Ready<K>) -> F,
+        W: Fn(Ready<K>, FlowToken) -> F,
         F: Future<Output = Next> + Send + 'static,
     {
         let mut workers = JoinSet::new();
-        let mut keys = std::collections::HashMap::new();
         tokio::pin!(stop);
         loop {
-            let now = tokio::time::Instant::now().into_std();
-            while let Some(ready) = self.with(|scheduler| scheduler.pop(now)) {
-                let key = ready.key.clone();
-                let task = workers.spawn(work(ready));
-                keys.insert(task.id(), key);
-            }
-            let due = self.with(|scheduler| scheduler.next_due());
+            let (due, notices) = self.start_ready(&work, &mut workers);
+            notices.iter().for_each(tell);
             let due = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -68,30 +113,140 @@ impl<K: Clone + Eq + Hash + Ord + Send + Sync + std::fmt::Debug + 'static> Queue
             };
             tokio::select! {
                 () = &mut stop => break,
-                () = self.wake.notified() => {}
+                () = self.shared.wake.notified() => {}
                 () = due => {}
-                Some(ended) = workers.join_next_with_id() => {
-                    let (id, next) = match ended {
-                        Ok((id, next)) => (id, next),
-                        Err(panic) => {
-                            let key = keys.get(&panic.id());
-                            error!(%panic, ?key, "a reconcile ended without an answer: this is a bug in Fairlead");
-                            (panic.id(), Next::Backoff)
-                        }
-                    };
-                    if let Some(key) = keys.remove(&id) {
-                        let now = tokio::time::Instant::now().into_std();
-                        self.with(|scheduler| scheduler.finish(&key, next, now, fastrand::f64()));
-                    }
-                }
+                Some(ended) = workers.join_next_with_id() => self.ended(ended),
+            }
+            while let Some(ended) = workers.try_join_next_with_id() {
+                self.ended(ended);
             }
         }
-        while workers.join_next().await.is_some() {}
+        while let Some(ended) = workers.join_next_with_id().await {
+            self.ended(ended);
+        }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Scheduler<K>) -> T) -> T {
-        work(&mut self.scheduler.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Starts what may run. When the next may, and what has happened to flows.
+    fn start_ready<W, F>(&self, work: &W, workers: &mut JoinSet<Next>) -> (Option<Instant>, Vec<Notice>)
+    where
+        W: Fn(Ready<K>, FlowToken) -> F,
+        F: Future<Output = Next> + Send + 'static,
+    {
+        let started = now();
+        while let Some(ready) = self.shared.with(|scheduler| scheduler.pop(started)) {
+            self.shared.metrics.started(ready.priority.name(), ready.waited);
+            let token = FlowToken::new(ready.flow.clone(), ready.reserved, ready.shut_for, self.listener());
+            let worker = Worker { key: ready.key.clone(), token: token.clone(), started };
+            let task = workers.spawn(work(ready, token));
+            lock(&self.shared.running).insert(task.id(), worker);
+        }
+        self.shared.with(|scheduler| (scheduler.next_due(), scheduler.notices()))
     }
+
+    fn ended(&self, ended: Result<(task::Id, Next), task::JoinError>) {
+        let (id, next) = match ended {
+            Ok((id, next)) => (id, next),
+            Err(panic) => {
+                let key = lock(&self.shared.running).get(&panic.id()).map(|worker| worker.key.clone());
+                error!(%panic, ?key, "a reconcile ended without an answer: this is a bug in Fairlead");
+                (panic.id(), Next::Backoff)
+            }
+        };
+        let Some(Worker { key, token, started }) = lock(&self.shared.running).remove(&id) else { return };
+        let now = now();
+        self.shared.metrics.worked(now.saturating_duration_since(started));
+        if next == Next::Backoff {
+            self.shared.metrics.retried();
+        }
+        let ended = Ended { next, unused: token.unused(), jitter: fastrand::f64() };
+        self.shared.with(|scheduler| scheduler.finish(&key, ended, now));
+    }
+
+    fn listener(&self) -> Listener {
+        let shared = self.shared.clone();
+        Arc::new(move |flow, report| {
+            shared.with(|scheduler| scheduler.report(flow, report, now()));
+            shared.wake.notify_one();
+        })
+    }
+}
+
+impl<K: Clone + Eq + Hash> Shared<K> {
+    fn with<T>(&self, work: impl FnOnce(&mut Scheduler<K>) -> T) -> T {
+        work(&mut lock(&self.scheduler))
+    }
+
+    /// The queue as Prometheus sees it.
+    #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn readings(&self) -> Vec<Reading> {
+        let now = now();
+        let flows = self.with(|scheduler| scheduler.flows());
+        let running: Vec<_> = lock(&self.running)
+            .values()
+            .map(|worker| now.saturating_duration_since(worker.started).as_secs_f64())
+            .collect();
+        let ready: usize = flows.iter().flat_map(|flow| flow.ready).sum();
+        let queue = |name, help, value| Reading { name, help, labels: vec![("name", "fairlead".into())], value };
+        let mut readings = vec![
+            queue("workqueue_depth", "Keys that are due and do not run", ready as f64),
+            queue("workqueue_unfinished_work_seconds", "How long what runs has run, added up", running.iter().sum()),
+            queue(
+                "workqueue_longest_running_processor_seconds",
+                "How long the longest run has run",
+                running.iter().copied().fold(0.0, f64::max),
+            ),
+        ];
+        readings.extend(flows.iter().flat_map(of_flow));
+        readings
+    }
+}
+
+/// A flow as Prometheus sees it.
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn of_flow(view: &FlowView) -> Vec<Reading> {
+    let FlowView { flow, ready, running, rate, ceiling, open, stretch } = view;
+    let labels = vec![
+        ("account", flow.account.to_string()),
+        ("region", flow.region.to_string()),
+        ("service", flow.service.to_string()),
+    ];
+    let reading = |name, help, value| Reading { name, help, labels: labels.clone(), value };
+    let mut readings = vec![
+        reading("fairlead_flow_running", "Keys of the flow that run", *running as f64),
+        reading("fairlead_flow_rate", "Calls a second that the flow may make", *rate),
+        reading("fairlead_flow_rate_ceiling", "Calls a second that the flow may make at most", *ceiling),
+        reading("fairlead_flow_circuit_open", "1 while AWS does not answer", f64::from(u8::from(*open))),
+        reading("fairlead_flow_poll_stretch", "By how much polls are stretched to fit the ceiling", *stretch),
+    ];
+    readings.extend(Priority::ALL.into_iter().zip(ready).map(|(priority, ready)| {
+        let mut labels = labels.clone();
+        labels.push(("priority", priority.name().into()));
+        Reading { name: "fairlead_flow_ready", help: "Keys of the flow that are due", labels, value: *ready as f64 }
+    }));
+    readings
+}
+
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::Opened(flow) => {
+            warn!(%flow, "AWS does not answer: calls are held back, and one at a time finds out when it does again");
+        }
+        Notice::Closed(flow, after) => info!(%flow, seconds = after.as_secs(), "AWS answers again"),
+        Notice::Stretched(flow, factor) if *factor <= 1.0 => info!(%flow, "polls come at the wished interval again"),
+        Notice::Stretched(flow, factor) => {
+            let factor = format!("{factor:.1}");
+            warn!(%flow, factor, "polls at the wished interval would call more than the flow's rate: they are stretched");
+        }
+    }
+}
+
+/// The time, which tests can hold still.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -102,17 +257,31 @@ mod tests {
     };
 
     use super::*;
+    use crate::{
+        aws::Service,
+        queue::{flow::Calls, spread::Phase},
+    };
+
+    const LIMITS: Limits = Limits { overall: 2, region: 2, flow: 2 };
+
+    fn terms() -> Terms {
+        Terms {
+            flow: Flow::new("1", "eu-west-1", Service("sqs")),
+            rate: 100.0,
+            calls: Calls { change: 2, poll: 1 },
+            phase: Phase::of("u"),
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn runs_what_is_due_and_finishes_what_runs() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(LIMITS, Metrics::default());
         let (started, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let now = tokio::time::Instant::now().into_std();
         for key in 0..5 {
-            queue.add(key, Priority::Change, now);
+            queue.add(key, &terms(), Priority::Change, now());
         }
-        queue.add(9, Priority::Change, now + Duration::from_secs(3_600));
-        let work = |_: Ready<i32>| {
+        queue.add(9, &terms(), Priority::Change, now() + Duration::from_secs(3_600));
+        let work = |_: Ready<i32>, _| {
             let (started, ended) = (started.clone(), ended.clone());
             async move {
                 let running = started.fetch_add(1, Ordering::SeqCst) + 1 - ended.load(Ordering::SeqCst);
@@ -129,10 +298,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_is_a_failure_of_that_key_alone() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(LIMITS, Metrics::default());
         let runs = Arc::new(AtomicUsize::new(0));
-        queue.add("bad", Priority::Change, tokio::time::Instant::now().into_std());
-        let work = |_: Ready<&'static str>| {
+        queue.add("bad", &terms(), Priority::Change, now());
+        let work = |_: Ready<&'static str>, _| {
             let runs = runs.clone();
             async move {
                 assert!(runs.fetch_add(1, Ordering::SeqCst) > 0, "the first run fails");

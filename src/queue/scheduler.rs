@@ -1,337 +1,475 @@
-//! Which entry runs when. Pure: it is told the time and the random numbers, and holds no client.
+//! Which key runs when. Pure: it is told the time and the random numbers, and holds no client.
 //!
-//! One entry a key: the highest priority and the earliest due time that were asked for. A key that
-//! is asked for while it runs runs again afterwards, as soon as it was asked for. Failures back off
-//! from 1 s to 5 min with full jitter; a change of the object starts afresh.
+//! One entry a key: the highest priority and the earliest due time that were asked for. A key that is
+//! asked for while it runs runs again afterwards. What is due waits in its flow, which has its turns
+//! with the others ([`super::flows`]); in a flow priorities share ([`super::lanes`]).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     hash::Hash,
     time::{Duration, Instant},
 };
 
-/// The backoff after the first failure, before jitter.
-pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest backoff, before jitter.
-pub const BACKOFF_LAST: Duration = Duration::from_secs(300);
+use super::{
+    backoff::backoff,
+    flow::{Calls, Flow, Priority},
+    flows::{FlowView, Flows, Mode, Notice, load_of},
+    lanes::Ticket,
+    slots::{Limits, Slots},
+    spread::Phase,
+    token::Report,
+};
 
-/// What makes an object due; the first goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Its spec changed, or it is being deleted.
-    Change,
-    /// Something that it waits for may have happened.
-    Progress,
-    /// It is time to look at its resource again.
-    Poll,
-    /// It was found when the process started.
-    Startup,
+/// How long a key waits whose flow was throttled, before jitter: the flow's rate does the rest.
+const AFTER_THROTTLE: Duration = Duration::from_secs(1);
+
+/// Where and how a key runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Terms {
+    /// Its flow.
+    pub flow: Flow,
+    /// The most calls a second of the flow.
+    pub rate: f64,
+    /// What its runs call.
+    pub calls: Calls,
+    /// When in an interval it is polled.
+    pub phase: Phase,
 }
 
 /// When to look at an object again, as its reconcile decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// After this long; failures so far are forgotten.
+    /// As a regular look, after about this long: spread, and stretched where the flow is too slow for
+    /// all its polls.
+    Poll(Duration),
+    /// After this long. As after a poll, failures so far are forgotten.
     After(Duration, Priority),
     /// After a backoff that grows with every failure in a row.
     Backoff,
+    /// As soon as its flow allows: AWS has throttled the flow, which is not the key's fault.
+    Throttled,
     /// When somebody asks for it.
     Wait,
 }
 
 /// A key that is to run now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ready<K> {
     /// The key.
     pub key: K,
+    /// What made it due.
+    pub priority: Priority,
     /// How many runs in a row have failed before this one.
     pub failures: u32,
+    /// Its flow.
+    pub flow: Flow,
+    /// How many AWS calls are paid for.
+    pub reserved: u32,
+    /// For how long AWS has not answered, where the run may call nobody.
+    pub shut_for: Option<Duration>,
+    /// How long it has been due.
+    pub waited: Duration,
 }
 
-/// What goes first: of what is only due, whatever has been due longest, or a slow start would never
-/// get past the polls of what has started.
-fn rank(priority: Priority) -> Priority {
-    match priority {
-        Priority::Startup => Priority::Poll,
-        other => other,
-    }
+/// A run that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended {
+    /// What it decided.
+    pub next: Next,
+    /// How many of its reserved calls it has not made.
+    pub unused: u32,
+    /// A random number from 0 to 1.
+    pub jitter: f64,
 }
 
 #[derive(Debug)]
-struct Entry {
-    priority: Priority,
-    due: Option<Instant>,
-    running: bool,
+struct Entry<K> {
+    key: K,
+    flow: usize,
+    calls: Calls,
+    phase: Phase,
+    place: Place,
+    /// That of the valid ticket.
+    stamp: u64,
     failures: u32,
+    /// When the next attempt after a failure is due: an earlier one does not count.
+    backoff_until: Option<Instant>,
+    /// What its polls load the flow with.
+    load: u64,
+    forgotten: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Idle,
+    Due(Priority, Instant),
+    Ready(Priority, Instant),
+    Running(Running, Option<(Priority, Instant)>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Running {
+    flow: usize,
+    priority: Priority,
+    mode: Mode,
+    /// Whether it was due, so that a failure counts.
+    counts: bool,
 }
 
 /// All entries.
 #[derive(Debug)]
 pub struct Scheduler<K> {
-    entries: HashMap<K, Entry>,
-    due: BTreeSet<(Instant, K)>,
-    ready: BTreeSet<(Priority, Instant, K)>,
-    running: usize,
-    limit: usize,
+    ids: HashMap<K, usize>,
+    entries: Vec<Option<Entry<K>>>,
+    free: Vec<usize>,
+    flows: Flows,
+    slots: Slots,
+    due: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    waiting: usize,
+    stamp: u64,
+    epoch: Instant,
 }
 
-/// The longest wait before the attempt after `failures` failures in a row, from 1.
-pub fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    (BACKOFF_FIRST * 2_u32.pow(doublings)).min(BACKOFF_LAST)
-}
-
-impl<K: Clone + Eq + Hash + Ord> Scheduler<K> {
-    /// An empty scheduler that lets `limit` keys run at once.
-    pub fn new(limit: usize) -> Self {
-        Self { entries: HashMap::new(), due: BTreeSet::new(), ready: BTreeSet::new(), running: 0, limit: limit.max(1) }
-    }
-
-    /// Asks for `key` at `at`. A change forgets earlier failures.
-    pub fn add(&mut self, key: K, priority: Priority, at: Instant) {
-        let entry =
-            self.entries.entry(key.clone()).or_insert(Entry { priority, due: None, running: false, failures: 0 });
-        if priority == Priority::Change {
-            entry.failures = 0;
-        }
-        let (old_priority, old_due) = (entry.priority, entry.due);
-        entry.priority = if old_due.is_some() { old_priority.min(priority) } else { priority };
-        entry.due = Some(old_due.map_or(at, |due| due.min(at)));
-        if !entry.running {
-            let due = entry.due;
-            self.unlist(&key, old_priority, old_due);
-            self.due.extend(due.map(|due| (due, key)));
+impl<K: Clone + Eq + Hash> Scheduler<K> {
+    /// An empty scheduler, begun `now`.
+    pub fn new(limits: Limits, now: Instant) -> Self {
+        Self {
+            ids: HashMap::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            flows: Flows::new(),
+            slots: Slots::new(limits),
+            due: BinaryHeap::new(),
+            waiting: 0,
+            stamp: 0,
+            epoch: now,
         }
     }
 
-    /// Forgets `key`. Where it runs, it may be run once more, as its run says.
+    /// Asks for `key` at `at`, on `terms`. A change forgets earlier failures.
+    pub fn add(&mut self, key: K, terms: &Terms, priority: Priority, at: Instant, now: Instant) {
+        let flow = self.flows.id(&terms.flow, Some(terms.rate), now);
+        let id = self.ids.get(&key).copied().unwrap_or_else(|| self.insert(key, terms, flow));
+        self.move_to(id, terms, flow);
+        self.ask(id, priority, at);
+    }
+
+    /// Asks for a key that is known, on the terms that it has. Whether it is.
+    pub fn wake(&mut self, key: &K, priority: Priority, at: Instant) -> bool {
+        let Some(id) = self.ids.get(key).copied() else { return false };
+        let known = self.entry(id).is_some_and(|entry| !entry.forgotten);
+        if known {
+            self.ask(id, priority, at);
+        }
+        known
+    }
+
+    /// From now on a key that is known is run on `terms`.
+    pub fn settle(&mut self, key: &K, terms: &Terms, now: Instant) {
+        if let Some(id) = self.ids.get(key).copied() {
+            let flow = self.flows.id(&terms.flow, Some(terms.rate), now);
+            self.move_to(id, terms, flow);
+        }
+    }
+
+    /// Forgets `key`; where it runs, when that has ended.
     pub fn remove(&mut self, key: &K) {
-        let Some(entry) = self.entries.get_mut(key) else { return };
-        let (priority, due) = (entry.priority, entry.due.take());
-        if entry.running {
+        let Some(id) = self.ids.get(key).copied() else { return };
+        self.withdraw(id);
+        let Some(entry) = self.entry(id) else { return };
+        match &mut entry.place {
+            Place::Running(_, again) => {
+                *again = None;
+                entry.forgotten = true;
+            }
+            _ => self.drop_entry(id),
+        }
+    }
+
+    /// The next key to run, if one is due and may.
+    pub fn pop(&mut self, now: Instant) -> Option<Ready<K>> {
+        self.ripen(now);
+        self.flows.wake(now);
+        let Self { entries, flows, slots, .. } = self;
+        let valid = |ticket: Ticket| is_valid(entries, ticket);
+        let head = |priority, lanes: &super::lanes::Lanes| {
+            let ticket = lanes.peek(priority, valid)?;
+            Some(entries.get(ticket.slot)?.as_ref()?.calls)
+        };
+        let (flow_id, priority, reserved, mode) = flows.next(slots, head, now)?;
+        let state = flows.get_mut(flow_id)?;
+        let ticket = state.lanes.pop(priority, now, valid)?;
+        state.running += 1;
+        if mode == Mode::Probe {
+            state.circuit.probe();
+        }
+        let since = state.circuit.open_since().filter(|_| mode == Mode::Tell);
+        let flow = state.flow.clone();
+        slots.take(&flow);
+        let entry = entries.get_mut(ticket.slot)?.as_mut()?;
+        let due_since = if let Place::Ready(_, since) = entry.place { since } else { now };
+        let counts = entry.backoff_until.is_none_or(|until| until <= now);
+        entry.place = Place::Running(Running { flow: flow_id, priority, mode, counts }, None);
+        Some(Ready {
+            key: entry.key.clone(),
+            priority,
+            failures: entry.failures,
+            flow,
+            reserved,
+            shut_for: since.map(|since| now.saturating_duration_since(since)),
+            waited: now.saturating_duration_since(due_since),
+        })
+    }
+
+    /// A run of `key` has ended.
+    pub fn finish(&mut self, key: &K, ended: Ended, now: Instant) {
+        let Some(id) = self.ids.get(key).copied() else { return };
+        let Some(entry) = self.entry(id) else { return };
+        let Place::Running(run, again) = entry.place else { return };
+        entry.place = Place::Idle;
+        let forgotten = entry.forgotten;
+        self.free_slot(run, ended.unused, now);
+        if forgotten && again.is_none() {
+            self.drop_entry(id);
             return;
         }
-        self.entries.remove(key);
-        self.unlist(key, priority, due);
-    }
-
-    /// The next key to run, if one is due and fewer than the limit run.
-    pub fn pop(&mut self, now: Instant) -> Option<Ready<K>> {
-        while self.due.first().is_some_and(|(due, _)| *due <= now) {
-            let (due, key) = self.due.pop_first()?;
-            let priority = self.entries.get(&key)?.priority;
-            self.ready.insert((rank(priority), due, key));
-        }
-        if self.running >= self.limit {
-            return None;
-        }
-        let (_, _, key) = self.ready.pop_first()?;
-        let entry = self.entries.get_mut(&key)?;
-        entry.due = None;
-        entry.running = true;
-        self.running += 1;
-        Some(Ready { failures: entry.failures, key })
-    }
-
-    /// A run of `key` has ended. `jitter` is a random number from 0 to 1.
-    pub fn finish(&mut self, key: &K, next: Next, now: Instant, jitter: f64) {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.running) else { return };
-        entry.running = false;
-        self.running -= 1;
-        let asked = entry.due.take();
-        match next {
-            Next::After(..) | Next::Wait => entry.failures = 0,
-            Next::Backoff => entry.failures = entry.failures.saturating_add(1),
-        }
-        let (failures, asked_priority) = (entry.failures, entry.priority);
-        match (asked, next) {
-            // Asked for while it ran: that goes first, and the reconcile will decide anew.
-            (Some(at), _) => self.list(key, asked_priority, at),
-            (None, Next::After(pause, priority)) => self.list(key, priority, now + pause),
-            (None, Next::Backoff) => {
-                self.list(key, Priority::Progress, now + backoff(failures).mul_f64(jitter.clamp(0.0, 1.0)));
-            }
-            (None, Next::Wait) => {
-                self.entries.remove(key);
-            }
+        let due = self.decide(id, run, ended, now);
+        // Asked for while it ran: whichever is earlier, and the reconcile will decide anew.
+        let both = again.into_iter().chain(due).reduce(|(a, at), (b, bt)| (a.min(b), at.min(bt)));
+        if let Some((priority, at)) = both {
+            self.list(id, priority, at);
         }
     }
 
-    /// When [`pop`](Self::pop) may next have something, if no key runs into the limit.
+    /// A flow hears how a call went.
+    pub fn report(&mut self, flow: &Flow, report: Report, now: Instant) {
+        self.flows.report(flow, report, now);
+    }
+
+    /// When [`pop`](Self::pop), which has just given nothing, may next have something, where nothing else
+    /// happens.
     pub fn next_due(&self) -> Option<Instant> {
-        if self.running >= self.limit {
+        if self.slots.are_full() {
             return None;
         }
-        let ready = self.ready.first().map(|(_, due, _)| *due);
-        ready.or_else(|| self.due.first().map(|(due, _)| *due))
+        let due = self.due.peek().map(|Reverse((at, ..))| *at);
+        [due, self.flows.next_wake()].into_iter().flatten().min()
+    }
+
+    /// What has happened to flows since the last time.
+    pub fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.flows.notices)
+    }
+
+    /// All flows, for metrics.
+    pub fn flows(&self) -> Vec<FlowView> {
+        self.flows.views()
     }
 
     /// How many keys run.
     pub fn running(&self) -> usize {
-        self.running
+        self.slots.held()
     }
 
-    fn list(&mut self, key: &K, priority: Priority, due: Instant) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.priority = priority;
-            entry.due = Some(due);
-            self.due.insert((due, key.clone()));
+    /// How many keys there are.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    fn entry(&mut self, id: usize) -> Option<&mut Entry<K>> {
+        self.entries.get_mut(id)?.as_mut()
+    }
+
+    fn insert(&mut self, key: K, terms: &Terms, flow: usize) -> usize {
+        let entry = Entry {
+            key: key.clone(),
+            flow,
+            calls: terms.calls,
+            phase: terms.phase,
+            place: Place::Idle,
+            stamp: 0,
+            failures: 0,
+            backoff_until: None,
+            load: 0,
+            forgotten: false,
+        };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.entries[id] = Some(entry);
+                id
+            }
+            None => {
+                self.entries.push(Some(entry));
+                self.entries.len() - 1
+            }
+        };
+        self.ids.insert(key, id);
+        self.flows.get_mut(flow).into_iter().for_each(|state| state.keys += 1);
+        id
+    }
+
+    /// The terms of an entry are these from now on. One that is ready goes over to its new flow.
+    fn move_to(&mut self, id: usize, terms: &Terms, flow: usize) {
+        let Some(entry) = self.entry(id) else { return };
+        (entry.calls, entry.phase, entry.forgotten) = (terms.calls, terms.phase, false);
+        let before = entry.flow;
+        if before == flow {
+            return;
+        }
+        let place = entry.place;
+        self.withdraw(id);
+        let Some(entry) = self.entry(id) else { return };
+        entry.flow = flow;
+        let load = entry.load;
+        self.flows.reload(before, load, 0);
+        self.flows.reload(flow, 0, load);
+        self.flows.get_mut(before).into_iter().for_each(|state| state.keys = state.keys.saturating_sub(1));
+        self.flows.get_mut(flow).into_iter().for_each(|state| state.keys += 1);
+        if let Place::Due(priority, at) | Place::Ready(priority, at) = place {
+            self.list(id, priority, at);
         }
     }
 
-    fn unlist(&mut self, key: &K, priority: Priority, due: Option<Instant>) {
-        if let Some(due) = due {
-            self.due.remove(&(due, key.clone()));
-            self.ready.remove(&(rank(priority), due, key.clone()));
+    fn ask(&mut self, id: usize, priority: Priority, at: Instant) {
+        let Some(entry) = self.entry(id) else { return };
+        if priority == Priority::Change {
+            (entry.failures, entry.backoff_until) = (0, None);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn the_highest_priority_goes_first_then_the_earliest() {
-        let now = Instant::now();
-        let mut scheduler = Scheduler::new(8);
-        scheduler.add("poll", Priority::Poll, now);
-        scheduler.add("late", Priority::Change, now + SECOND);
-        scheduler.add("change", Priority::Change, now);
-        scheduler.add("raised", Priority::Startup, now);
-        scheduler.add("raised", Priority::Change, now + SECOND);
-        let order: Vec<_> = std::iter::from_fn(|| scheduler.pop(now)).map(|ready| ready.key).collect();
-        assert_eq!(order, ["change", "raised", "poll"]);
-        assert_eq!(scheduler.next_due(), Some(now + SECOND));
-    }
-
-    #[test]
-    fn asked_for_while_running_runs_again_and_only_then() {
-        let now = Instant::now();
-        let mut scheduler = Scheduler::new(8);
-        scheduler.add("a", Priority::Change, now);
-        assert!(scheduler.pop(now).is_some());
-        scheduler.add("a", Priority::Change, now);
-        assert_eq!(scheduler.pop(now), None);
-        scheduler.finish(&"a", Next::After(SECOND, Priority::Poll), now, 0.5);
-        assert_eq!(scheduler.pop(now).map(|ready| ready.key), Some("a"));
-    }
-
-    #[test]
-    fn what_was_found_at_the_start_is_not_starved_by_polls() {
-        let start = Instant::now();
-        let mut scheduler = Scheduler::new(1);
-        let starting = ["s0", "s1", "s2", "s3"];
-        starting.into_iter().for_each(|key| scheduler.add(key, Priority::Startup, start));
-        // At any time another poll is due: of those, none may pass what was due before it.
-        for poll in ["p0", "p1", "p2", "p3"] {
-            scheduler.add(poll, Priority::Poll, start + SECOND);
-        }
-        let mut order = Vec::new();
-        for second in 1..=8 {
-            let now = start + SECOND * second;
-            let key = scheduler.pop(now).unwrap().key;
-            order.push(key);
-            scheduler.finish(&key, Next::After(SECOND, Priority::Poll), now, 0.5);
-        }
-        assert_eq!(order[..4], starting, "{order:?}");
-        scheduler.add("c", Priority::Change, start + SECOND * 9);
-        assert_eq!(scheduler.pop(start + SECOND * 9).unwrap().key, "c", "a change goes first all the same");
-    }
-
-    #[test]
-    fn failures_back_off_and_a_change_forgets_them() {
-        let now = Instant::now();
-        let mut scheduler = Scheduler::new(8);
-        scheduler.add("a", Priority::Change, now);
-        let mut at = now;
-        for failures in 0..12 {
-            let ready = scheduler.pop(at).unwrap();
-            assert_eq!(ready.failures, failures);
-            scheduler.finish(&"a", Next::Backoff, at, 1.0);
-            assert_eq!(scheduler.next_due(), Some(at + backoff(failures + 1)));
-            at += backoff(failures + 1);
-        }
-        assert_eq!(backoff(1), BACKOFF_FIRST);
-        assert_eq!(backoff(40), BACKOFF_LAST);
-        scheduler.add("a", Priority::Change, at);
-        assert_eq!(scheduler.pop(at).unwrap().failures, 0);
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Add(u8, Priority, u8),
-        Remove(u8),
-        Pop,
-        Finish(u8, Next),
-        Tick,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        let priority = prop_oneof![Just(Priority::Change), Just(Priority::Poll), Just(Priority::Startup)];
-        let next = prop_oneof![
-            Just(Next::Backoff),
-            Just(Next::Wait),
-            Just(Next::After(SECOND, Priority::Poll)),
-            Just(Next::After(Duration::ZERO, Priority::Progress)),
-        ];
-        prop_oneof![
-            3 => (0_u8..6, priority, 0_u8..4).prop_map(|(key, priority, after)| Step::Add(key, priority, after)),
-            1 => (0_u8..6).prop_map(Step::Remove),
-            4 => Just(Step::Pop),
-            4 => (0_u8..6, next).prop_map(|(key, next)| Step::Finish(key, next)),
-            2 => Just(Step::Tick),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn no_entry_is_lost_or_runs_twice_at_once(steps in proptest::collection::vec(step(), 1..200)) {
-            let mut now = Instant::now();
-            let mut scheduler = Scheduler::new(3);
-            let mut running = BTreeMap::new();
-            let mut wanted = BTreeMap::new();
-            for step in steps {
-                match step {
-                    Step::Add(key, priority, after) => {
-                        let at = now + SECOND * u32::from(after);
-                        scheduler.add(key, priority, at);
-                        wanted.entry(key).and_modify(|due: &mut Instant| *due = at.min(*due)).or_insert(at);
-                    }
-                    Step::Remove(key) => {
-                        scheduler.remove(&key);
-                        wanted.remove(&key);
-                    }
-                    Step::Pop => {
-                        if let Some(Ready { key, .. }) = scheduler.pop(now) {
-                            prop_assert!(running.insert(key, ()).is_none(), "{key} runs twice");
-                            let due = wanted.remove(&key);
-                            prop_assert!(due.is_some_and(|due| due <= now), "{key} was not due");
-                        } else {
-                            let ready = wanted.iter().any(|(key, due)| *due <= now && !running.contains_key(key));
-                            prop_assert!(!ready || running.len() == 3, "something due was not given out");
-                        }
-                    }
-                    Step::Finish(key, next) => {
-                        scheduler.finish(&key, next, now, 0.0);
-                        if running.remove(&key).is_some() && !wanted.contains_key(&key) {
-                            match next {
-                                Next::After(pause, _) => drop(wanted.insert(key, now + pause)),
-                                Next::Backoff => drop(wanted.insert(key, now)),
-                                Next::Wait => {}
-                            }
-                        }
-                    }
-                    Step::Tick => now += SECOND,
+        match &mut entry.place {
+            Place::Idle => self.list(id, priority, at),
+            Place::Running(_, again) => {
+                let (before, due) = again.unwrap_or((priority, at));
+                *again = Some((before.min(priority), due.min(at)));
+            }
+            Place::Due(before, due) | Place::Ready(before, due) => {
+                let (raised, earlier) = ((*before).min(priority), (*due).min(at));
+                // Asking once more for what is listed as it is would only lose it its place.
+                if (raised, earlier) != (*before, *due) {
+                    self.withdraw(id);
+                    self.list(id, raised, earlier);
                 }
-                prop_assert!(scheduler.running() == running.len() && running.len() <= 3);
             }
         }
     }
+
+    /// Takes an idle entry up as due.
+    fn list(&mut self, id: usize, priority: Priority, at: Instant) {
+        self.stamp += 1;
+        let stamp = self.stamp;
+        let Some(entry) = self.entry(id) else { return };
+        (entry.place, entry.stamp) = (Place::Due(priority, at), stamp);
+        self.due.push(Reverse((at, stamp, id)));
+        self.waiting += 1;
+        // Void tickets are dropped when their time comes, or when they are the most.
+        if self.due.len() > 2 * self.waiting + 64 {
+            let entries = &self.entries;
+            self.due.retain(|Reverse((_, stamp, slot))| is_valid(entries, Ticket { slot: *slot, stamp: *stamp }));
+        }
+    }
+
+    /// Takes an entry out of where it waits. One that runs stays.
+    fn withdraw(&mut self, id: usize) {
+        let Some(entry) = self.entry(id) else { return };
+        let (flow, place) = (entry.flow, entry.place);
+        if !matches!(place, Place::Running(..)) {
+            (entry.place, entry.stamp) = (Place::Idle, 0);
+        }
+        match place {
+            Place::Due(..) => self.waiting -= 1,
+            Place::Ready(priority, _) => {
+                let entries = &self.entries;
+                if let Some(state) = self.flows.get_mut(flow) {
+                    state.lanes.withdraw(priority, |ticket| is_valid(entries, ticket));
+                }
+            }
+            Place::Idle | Place::Running(..) => {}
+        }
+    }
+
+    fn drop_entry(&mut self, id: usize) {
+        let Some(entry) = self.entries.get_mut(id).and_then(Option::take) else { return };
+        self.flows.reload(entry.flow, entry.load, 0);
+        self.flows.get_mut(entry.flow).into_iter().for_each(|state| state.keys = state.keys.saturating_sub(1));
+        self.ids.remove(&entry.key);
+        self.free.push(id);
+    }
+
+    /// What is due becomes ready.
+    fn ripen(&mut self, now: Instant) {
+        while let Some(Reverse((at, stamp, id))) = self.due.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.due.pop();
+            let Some(entry) = self.entry(id).filter(|entry| entry.stamp == stamp) else { continue };
+            let Place::Due(priority, at) = entry.place else { continue };
+            entry.place = Place::Ready(priority, at);
+            let flow = entry.flow;
+            self.waiting -= 1;
+            if let Some(state) = self.flows.get_mut(flow) {
+                state.lanes.push(priority, Ticket { slot: id, stamp }, now);
+            }
+            self.flows.ready(flow, priority);
+        }
+    }
+
+    fn free_slot(&mut self, run: Running, unused: u32, now: Instant) {
+        if let Some(state) = self.flows.get_mut(run.flow) {
+            state.running = state.running.saturating_sub(1);
+            state.limiter.give_back(unused);
+            if run.mode == Mode::Probe {
+                state.circuit.probe_ended(now);
+            }
+            self.slots.give_back(&state.flow);
+        }
+        self.flows.unblock();
+        self.flows.activate(run.flow);
+    }
+
+    /// When and as what the entry is due after its run, where nobody has asked for it meanwhile.
+    fn decide(&mut self, id: usize, run: Running, ended: Ended, now: Instant) -> Option<(Priority, Instant)> {
+        let (epoch, jitter) = (self.epoch, ended.jitter.clamp(0.0, 1.0));
+        let entry = self.entry(id)?;
+        if !matches!(ended.next, Next::Backoff | Next::Throttled) {
+            (entry.failures, entry.backoff_until) = (0, None);
+        }
+        let (flow, calls, phase, old) = (entry.flow, entry.calls, entry.phase, entry.load);
+        let mut load = 0;
+        let due = match ended.next {
+            Next::Poll(wished) => {
+                load = load_of(calls.poll, wished);
+                self.flows.reload(flow, old, load);
+                let stretched = wished.mul_f64(self.flows.stretch(flow));
+                Some((Priority::Poll, phase.next(epoch, now, stretched)))
+            }
+            Next::After(pause, priority) => Some((priority, now + pause)),
+            // It has told that AWS does not answer, and waits for that with the others.
+            Next::Backoff if run.mode == Mode::Tell => Some((Priority::Progress, now)),
+            Next::Backoff => {
+                if run.counts {
+                    entry.failures = entry.failures.saturating_add(1);
+                    entry.backoff_until = Some(now + backoff(entry.failures).mul_f64(jitter));
+                }
+                let until = entry.backoff_until.unwrap_or(now).max(now);
+                Some((Priority::Progress, until))
+            }
+            Next::Throttled => Some((run.priority, now + AFTER_THROTTLE.mul_f64(jitter))),
+            Next::Wait => None,
+        };
+        if !matches!(ended.next, Next::Poll(_)) {
+            self.flows.reload(flow, old, load);
+        }
+        self.entry(id)?.load = load;
+        due
+    }
+}
+
+fn is_valid<K>(entries: &[Option<Entry<K>>], Ticket { slot, stamp }: Ticket) -> bool {
+    entries.get(slot).and_then(Option::as_ref).is_some_and(|entry| entry.stamp == stamp && stamp != 0)
 }

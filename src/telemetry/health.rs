@@ -1,14 +1,10 @@
-//! Liveness and readiness over HTTP: `/healthz` and `/readyz`. Each part of the process holds a
-//! [`Component`] and says whether it works; the process is ready when all of them do.
+//! Readiness: each part of the process holds a [`Component`] and says whether it works; the process is
+//! ready when all of them do.
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
 };
-
-use axum::{Router, http::StatusCode, routing::get};
-use tokio::net::TcpListener;
 
 type States = BTreeMap<String, Result<(), String>>;
 
@@ -36,24 +32,6 @@ impl Health {
         let states = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.iter().filter_map(|(name, state)| Some(format!("{name}: {}", state.as_ref().err()?))).collect()
     }
-
-    /// Serves `/healthz` and `/readyz` on `listener` until the process ends.
-    ///
-    /// # Errors
-    /// Where the listener fails.
-    pub async fn serve(self, listener: TcpListener) -> std::io::Result<()> {
-        let ready = move || {
-            let problems = self.problems();
-            async move {
-                match problems.is_empty() {
-                    true => (StatusCode::OK, "ok\n".to_owned()),
-                    false => (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n"),
-                }
-            }
-        };
-        let routes = Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready));
-        axum::serve(listener, routes).await
-    }
 }
 
 impl Component {
@@ -71,14 +49,6 @@ impl Component {
         let mut states = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.insert(self.name.clone(), state.clone()).as_ref() != Some(&state)
     }
-}
-
-/// Binds the health endpoint.
-///
-/// # Errors
-/// One line that names the address.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|e| format!("FAIRLEAD_HEALTH_ADDR={address}: {e}"))
 }
 
 #[cfg(test)]

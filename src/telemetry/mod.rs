@@ -1,4 +1,6 @@
-//! What the process says of itself: logs, and the health endpoint.
+//! What the process says of itself: logs, metrics, and the endpoints that serve them.
 
+pub mod endpoint;
 pub mod health;
 pub mod logs;
+pub mod metrics;

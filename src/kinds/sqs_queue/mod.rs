@@ -23,6 +23,7 @@ use crate::{
     },
     crd::spec::CommonSpec,
     engine::kind::{Kind, NotYet, Past, Plan, Referents},
+    queue::flow::Calls,
     shard::Permit,
 };
 
@@ -51,6 +52,8 @@ impl Kind for SqsQueue {
     const VOLATILE: &'static [&'static str] = &["visibleMessages", "inFlightMessages", "delayedMessages"];
     // SQS asks to wait "at least one second" after CreateQueue.
     const APPEARS_WITHIN: Duration = Duration::from_secs(10);
+    const CALLS: Calls = Calls { change: 2, poll: 1 };
+    const TOTAL: &'static str = "sqs_total_queues";
 
     type Client = aws_sdk_sqs::Client;
     type Spec = api::SQSQueueSpec;

@@ -34,6 +34,7 @@ pub struct OperatorSpec {
 pub struct Operator {
     process: Process,
     health: Port,
+    metrics: Port,
 }
 
 impl OperatorSpec {
@@ -81,7 +82,7 @@ impl Operator {
     /// Starts a replica, and does not wait for it.
     pub fn start(spec: &OperatorSpec) -> Result<Operator> {
         let OperatorSpec { binary, kubeconfig, aws_endpoint, access_key, region, env, args } = spec;
-        let health = Port::reserve()?;
+        let (health, metrics) = (Port::reserve()?, Port::reserve()?);
         let mut program = Program::new(std::path::absolute(binary)?)
             .arg("run")
             .env("PATH", "/usr/bin:/bin")
@@ -92,6 +93,7 @@ impl Operator {
             .env("AWS_REGION", region)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("FAIRLEAD_HEALTH_ADDR", format!("127.0.0.1:{}", health.number()))
+            .env("FAIRLEAD_METRICS_ADDR", format!("127.0.0.1:{}", metrics.number()))
             .env("RUST_LOG", "info,fairlead=debug")
             .env("RUST_BACKTRACE", "1");
         for (name, value) in env {
@@ -101,7 +103,7 @@ impl Operator {
             program = program.arg(arg);
         }
         let process = Process::spawn("fairlead", &program)?;
-        Ok(Operator { process, health })
+        Ok(Operator { process, health, metrics })
     }
 
     /// Waits until `/readyz` answers 200.
@@ -132,6 +134,13 @@ impl Operator {
     /// One look at `/healthz`: status code and body.
     pub async fn healthz(&self) -> Result<(u16, String)> {
         http::get(self.health.number(), "/healthz").await
+    }
+
+    /// One look at `/metrics`.
+    pub async fn metrics(&self) -> Result<String> {
+        let (status, text) = http::get(self.metrics.number(), "/metrics").await?;
+        anyhow::ensure!(status == 200, "/metrics: HTTP {status}: {text}");
+        Ok(text)
     }
 
     /// SIGKILL, and waits for the end.
