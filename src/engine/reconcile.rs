@@ -129,7 +129,7 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn manage(&mut self) -> Result<Verdict, Fault> {
-        let spec = self.object.spec::<K>()?; // decides
+        let spec = self.spec()?; // decides
         let (mut identity, fresh) = self.identity(&spec).await?; // decides; reads AWS where spec and identity differ
         let desired = self.desired(&spec, &identity)?; // decides
         let aws = self.aws(&identity);
@@ -147,7 +147,7 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn observe_only(&mut self) -> Result<Verdict, Fault> {
-        let spec = self.object.spec::<K>()?; // decides
+        let spec = self.spec()?; // decides
         let identity = match self.recorded_identity()? {
             Some(identity) => identity,
             None => identity::fix::<K>(&spec, &self.source(&self.account()?))?,

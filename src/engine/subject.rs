@@ -21,12 +21,24 @@ use crate::{
     },
     crd::{self, spec::CommonSpec},
     queue::{flow::Flow, scheduler::Next},
+    settings,
 };
 
 /// The prefix of tags in the list of managed fields.
 const TAG_FIELD: &str = "tags.";
 
 impl<K: Kind> Run<'_, K> {
+    /// The spec, with the annotations that belong to it.
+    pub(super) fn spec(&self) -> Result<K::Spec, NotYet> {
+        if let Some(text) = self.object.annotation(crd::POLL_INTERVAL)
+            && let Err(allowed) = settings::seconds(text)
+        {
+            let annotation = crd::POLL_INTERVAL;
+            return Err(NotYet::Invalid(format!("the annotation {annotation} is {text:?}; {allowed}, or remove it")));
+        }
+        self.object.spec::<K>()
+    }
+
     pub(super) fn desired(&self, spec: &K::Spec, identity: &Identity) -> Result<K::Desired, NotYet> {
         // To go on with a resource that is there, it is enough to know where the other one is.
         let enough =
