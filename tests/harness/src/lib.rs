@@ -12,6 +12,7 @@
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
 
+mod aws_http;
 pub mod aws_proxy;
 pub mod cluster;
 pub mod emulator;
