@@ -11,11 +11,22 @@ use serde_json::{Value, json};
 
 use super::request::Protocol;
 
+const JSON: &str = "application/x-amz-json-1.0";
 const QUERY_ERROR: &str = "x-amzn-query-error";
 
 /// The errors of the JSON protocol whose shape is not named like their code.
 const SHAPES: &[(&str, &str)] =
     &[("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"), ("QueueAlreadyExists", "QueueNameExists")];
+
+/// An answer that is no error.
+pub(crate) fn success(protocol: Protocol, body: String) -> Result<Response<Full<Bytes>>, hyper::http::Error> {
+    let kind = match protocol {
+        Protocol::Json => JSON,
+        Protocol::Query => "text/xml",
+    };
+    let response = Response::builder().header("x-amzn-requestid", request_id()).header(CONTENT_TYPE, kind);
+    response.body(Full::from(body))
+}
 
 /// An error as AWS sends it in the protocol.
 ///
@@ -39,7 +50,7 @@ pub(crate) fn error(
                 "__type": format!("com.amazonaws.{service}#{shape}"),
                 "message": message,
             });
-            let mut response = response.header(CONTENT_TYPE, "application/x-amz-json-1.0");
+            let mut response = response.header(CONTENT_TYPE, JSON);
             if shape != code {
                 let compatible = HeaderValue::try_from(format!("{code};{}", fault_of(status)))?;
                 response = response.header(QUERY_ERROR, compatible);
