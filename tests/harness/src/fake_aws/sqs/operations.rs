@@ -47,7 +47,8 @@ fn create(sqs: &mut Inner, asking: &Asking<'_>) -> Answer {
     check_name(name, fifo)?;
     let asked = attributes::parse(given, fifo)?;
     check_redrive(sqs, place, &asked)?;
-    let tags = asking.parameters.get("Tags").map(tags_of);
+    // In this request alone the name is not capitalised.
+    let tags = asking.parameters.get("tags").map(tags_of);
     let url = json!({ "QueueUrl": asking.queue_url(name) }).to_string();
     let lag = sqs.propagation.created;
     let region = sqs.region_or_new(place.account, place.region);
