@@ -145,6 +145,12 @@ const CHECKS: &[Check] = &[
         look: |t| Box::pin(look::clearing(t, "Policy")),
     },
     Check {
+        name: "another change keeps the policy",
+        aws: "kept",
+        but: &[(Moto, "dropped")],
+        look: |t| Box::pin(look::policy_after_change(t)),
+    },
+    Check {
         name: "a redrive policy is kept and cleared",
         aws: "set, cleared",
         but: &[],

@@ -210,6 +210,13 @@ pub async fn created_with(t: &Target, attribute: &str) -> Result<String> {
     })
 }
 
+pub async fn policy_after_change(t: &Target) -> Result<String> {
+    let url = t.make("policy-after-change").await?;
+    set(t, &url, &[("Policy", POLICY)]).await;
+    set(t, &url, &[("DelaySeconds", "9")]).await;
+    Ok(if all(t, &url).await?.contains_key("Policy") { "kept" } else { "dropped" }.to_owned())
+}
+
 fn is_same_document(one: &str, other: &str) -> bool {
     let [one, other] = [one, other].map(|text| serde_json::from_str::<Value>(text).ok());
     one.is_some() && one == other
