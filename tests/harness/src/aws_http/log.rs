@@ -62,8 +62,8 @@ struct Inner {
     counts: HashMap<String, HashMap<String, u64>>,
 }
 
-/// Some hundred megabytes of calls at most.
-const LIMIT: usize = 500_000;
+/// Some hundred megabytes at most, and more than any test reads.
+const LIMIT: usize = 200_000;
 
 impl Default for Log {
     fn default() -> Log {

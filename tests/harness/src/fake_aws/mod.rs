@@ -127,7 +127,7 @@ impl FakeAws {
     }
 }
 
-/// The log. It keeps the latest 500,000 calls; the counters know them all.
+/// The log. It keeps the latest 200,000 calls; the counters know them all.
 impl FakeAws {
     /// The calls since the start or the last [`FakeAws::clear`], as they arrived.
     pub fn calls(&self) -> Vec<Call> {
