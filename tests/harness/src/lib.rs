@@ -5,6 +5,7 @@
 //! | [`tools`] | the pinned programs, built or installed once into a cache |
 //! | [`cluster`] | a real Kubernetes control plane on loopback |
 //! | [`emulator`] | AWS emulators |
+//! | [`fake_aws`] | a fast fake of AWS: its own clock, limits, troubles, old reads, and a log of every call |
 //! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
 //! | [`operator`] | `fairlead run` as a child process |
 //! | [`process`] | child processes that never outlive the run |
@@ -12,9 +13,11 @@
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
 
+mod aws_http;
 pub mod aws_proxy;
 pub mod cluster;
 pub mod emulator;
+pub mod fake_aws;
 mod http;
 pub mod kstatus;
 pub mod operator;

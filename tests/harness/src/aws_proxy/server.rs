@@ -13,9 +13,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::request::{self, Protocol};
+use super::Effect;
 use super::state::{State, Verdict};
-use super::{Effect, answer};
+use crate::aws_http::answer;
+use crate::aws_http::request::{self, Asked, Protocol};
 
 type Upstream = Client<HttpConnector, Full<Bytes>>;
 type Reply = Response<Full<Bytes>>;
@@ -26,19 +27,6 @@ struct Arrived {
     service: String,
     protocol: Protocol,
     held: tokio::sync::watch::Receiver<u64>,
-}
-
-/// Marks the call as over even when its caller has gone and the future with it.
-struct Entry {
-    state: Arc<State>,
-    number: usize,
-    status: Option<u16>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.state.finished(self.number, self.status);
-    }
 }
 
 /// Serves until the owner says stop; all connections end with it.
@@ -77,10 +65,10 @@ async fn connection(stream: tokio::net::TcpStream, proxy: Arc<(Upstream, String)
 /// An error closes the connection without an answer.
 async fn handle(request: Request<Incoming>, proxy: Arc<(Upstream, String)>, state: Arc<State>) -> Result<Reply> {
     let (client, upstream) = &*proxy;
-    let held = state.releases();
+    let held = state.faults.releases();
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let (call, protocol) = request::read(&parts.headers, &body);
+    let Asked { call, parameters, protocol } = request::read(&parts.headers, &body);
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = format!("{upstream}{path}").parse::<Uri>()?;
     let arrived = Arrived {
@@ -89,11 +77,13 @@ async fn handle(request: Request<Incoming>, proxy: Arc<(Upstream, String)>, stat
         protocol,
         held,
     };
-    let (number, verdict) = state.arrived(call);
-    let mut entry = Entry { state, number, status: None };
+    let verdict = state.judge(&call.operation);
+    let mut entry = state.log.arrived(call, parameters);
     let reply = decide(client, arrived, verdict).await?;
-    entry.status = Some(reply.status().as_u16());
-    Ok(reply)
+    let (parts, body) = reply.into_parts();
+    let body = body.collect().await?.to_bytes();
+    entry.answered(parts.status.as_u16(), answer::code(&parts, &body));
+    Ok(Response::from_parts(parts, Full::from(body)))
 }
 
 async fn decide(client: &Upstream, arrived: Arrived, verdict: Verdict) -> Result<Reply> {

@@ -1,5 +1,6 @@
 //! Reading what a request asks for, in either of AWS's protocols.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hyper::HeaderMap;
@@ -10,13 +11,23 @@ use super::Call;
 
 /// Which shape the answers have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Json,
     Query,
 }
 
-/// The call that a request is. What it does not say is empty.
-pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> (Call, Protocol) {
+/// A request as it was read. What it does not say is empty.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// The call, its parameters apart.
+    pub(crate) call: Call,
+    /// JSON as sent, or a form's fields as an object of strings.
+    pub(crate) parameters: Arc<Value>,
+    pub(crate) protocol: Protocol,
+}
+
+/// Reads a request.
+pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Asked {
     let [access_key, _, region, service, _] = credential(text(headers, AUTHORIZATION.as_str()));
     let target = text(headers, "x-amz-target");
     let (operation, request, protocol) = if target.is_empty() {
@@ -28,9 +39,19 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> (Call, Protocol) {
         let request = serde_json::from_slice(body).unwrap_or(Value::Null);
         (operation, request, Protocol::Json)
     };
-    let call =
-        Call { at: Instant::now(), service, operation, region, access_key, request, status: None, finished: None };
-    (call, protocol)
+    let call = Call {
+        at: Instant::now(),
+        service,
+        operation,
+        region,
+        access_key,
+        account: String::new(),
+        request: Value::Null,
+        status: None,
+        error: None,
+        finished: None,
+    };
+    Asked { call, parameters: Arc::new(request), protocol }
 }
 
 /// The parts of `Credential=KEY/20260102/REGION/SERVICE/aws4_request`.
@@ -41,7 +62,8 @@ fn credential(authorization: &str) -> [String; 5] {
     std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+/// A header, empty where there is none.
+pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     let value = headers.get(name).and_then(|value| value.to_str().ok());
     value.unwrap_or_default()
 }
@@ -94,23 +116,23 @@ mod tests {
     fn both_protocols_are_read() -> Result<()> {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, SIGNED.parse()?);
-        let (call, protocol) = read(&headers, b"Action=GetCallerIdentity&X=a%20b+c%zz");
+        let Asked { call, parameters, protocol } = read(&headers, b"Action=GetCallerIdentity&X=a%20b+c%zz");
         assert_eq!(protocol, Protocol::Query);
         assert_eq!(call.operation, "GetCallerIdentity");
-        assert_eq!(call.request["X"], "a b c%zz");
+        assert_eq!(parameters["X"], "a b c%zz");
         assert_eq!([&*call.access_key, &*call.region, &*call.service], ["123456789012", "cn-north-1", "sqs"]);
 
         headers.insert("x-amz-target", "AmazonSQS.CreateQueue".parse()?);
-        let (call, protocol) = read(&headers, br#"{"QueueName":"q"}"#);
+        let Asked { call, parameters, protocol } = read(&headers, br#"{"QueueName":"q"}"#);
         assert_eq!(protocol, Protocol::Json);
         assert_eq!(call.operation, "CreateQueue");
-        assert_eq!(call.request, json!({"QueueName": "q"}));
+        assert_eq!(*parameters, json!({"QueueName": "q"}));
         Ok(())
     }
 
     #[test]
     fn an_unsigned_request_is_a_call_too() {
-        let (call, _) = read(&HeaderMap::new(), b"");
+        let Asked { call, .. } = read(&HeaderMap::new(), b"");
         assert_eq!((&*call.operation, &*call.region), ("", ""));
     }
 }

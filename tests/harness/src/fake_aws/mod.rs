@@ -1,0 +1,230 @@
+//! A fast fake of AWS over HTTP: SQS and STS.
+//!
+//! It has what no emulator has: a clock that can be advanced, blocked names, reads that lag behind writes,
+//! budgets, latency and troubles by account and region, faults by occurrence, lost replies. What it answers
+//! is held to what the emulators answer by the suite `contract`. It runs on threads of its own, so that a
+//! test that blocks does not stop it.
+//!
+//! | File | What it holds |
+//! |---|---|
+//! | `server` | connections, and what a call goes through before it is answered |
+//! | `sqs/`, `sts` | the services; one more is one more file and a line in `server` |
+//! | `limits`, `propagation`, `clock` | what is set from outside; pure but for the clock |
+//! | `refusal` | error answers |
+//!
+//! An access key of twelve digits is that account; temporary credentials act in their role's account; any
+//! other key is account 000000000000. Signatures and policies are not looked at.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+
+mod clock;
+mod limits;
+mod propagation;
+mod refusal;
+mod server;
+mod sqs;
+mod sts;
+
+pub use crate::aws_http::{Call, Effect, Fault};
+pub use limits::{Budget, Latency, Scope, Trouble};
+pub use propagation::{Lag, Propagation};
+pub use sqs::{MessageCounts, QueueState};
+pub use sts::{RoleSettings, Session};
+
+use server::Shared;
+use sqs::Place;
+
+/// A running fake; dropped means that every connection is closed.
+#[derive(Debug)]
+pub struct FakeAws {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Threads that serve. One falls behind 32 busy callers, and the machines that run this are small.
+const WORKERS: usize = 2;
+
+impl FakeAws {
+    /// Starts a fake on a loopback port of its own.
+    pub fn start() -> Result<FakeAws> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let shared = Arc::new(Shared::new(listener.local_addr()?));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("fake-aws")
+            .enable_all()
+            .build()?;
+        let serving = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("fake-aws".to_owned())
+            .spawn(move || {
+                let accepting = runtime.spawn(server::serve(listener, serving));
+                // It ends when it is told to; a panic has shown itself already.
+                let _ = runtime.block_on(accepting);
+            })
+            .context("cannot start the fake")?;
+        Ok(FakeAws { shared, thread: Some(thread) })
+    }
+
+    /// The endpoint to give to callers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.shared.addr)
+    }
+
+    /// Skips a time of the fake's clock: whatever is due in it is due at once. Latency is in real time.
+    pub fn advance(&self, time: Duration) {
+        self.shared.clock.advance(time);
+    }
+
+    /// The fake's clock: the time since its start, and what was skipped.
+    pub fn now(&self) -> Duration {
+        self.shared.clock.now()
+    }
+}
+
+/// What befalls callers. `None` takes back what was set for the very same scope.
+impl FakeAws {
+    /// How long answers take, errors included.
+    pub fn latency(&self, scope: Scope, latency: impl Into<Option<Latency>>) {
+        self.shared.limits(|limits| limits.latency(scope, latency.into()));
+    }
+
+    /// How many calls are answered.
+    pub fn budget(&self, scope: Scope, budget: impl Into<Option<Budget>>) {
+        self.shared.limits(|limits| limits.budget(scope, budget.into()));
+    }
+
+    /// What goes wrong with every call.
+    pub fn trouble(&self, scope: Scope, trouble: impl Into<Option<Trouble>>) {
+        self.shared.limits(|limits| limits.trouble(scope, trouble.into()));
+    }
+
+    /// How long reads lag behind writes from now on.
+    pub fn propagate(&self, propagation: Propagation) {
+        self.shared.sqs.propagate(propagation);
+    }
+
+    /// Adds a fault. Each counts the calls of its operation for itself, from
+    /// now on; of those that are due, the one added first acts. A call in trouble is not counted.
+    pub fn fault(&self, fault: Fault) {
+        self.shared.faults.add(fault);
+    }
+
+    /// Drops all faults. Answers that are held stay so until released.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
+    /// Lets every answer go that [`Effect::HoldReply`] has kept back so far.
+    pub fn release(&self) {
+        self.shared.faults.release();
+    }
+}
+
+/// The log. It keeps the latest 200,000 calls; the counters know them all.
+impl FakeAws {
+    /// The calls since the start or the last [`FakeAws::clear`], as they arrived.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.log.calls()
+    }
+
+    /// The calls of one operation.
+    pub fn calls_of(&self, operation: &str) -> Vec<Call> {
+        self.shared.log.calls_of(operation)
+    }
+
+    /// How many calls of an operation arrived.
+    pub fn count(&self, service: &str, operation: &str) -> u64 {
+        self.shared.log.count(service, operation)
+    }
+
+    /// How many calls were answered as too many.
+    pub fn throttled(&self) -> u64 {
+        self.shared.throttled.load(Ordering::Relaxed)
+    }
+
+    /// Forgets the calls so far, and begins to count anew.
+    pub fn clear(&self) {
+        self.shared.log.clear();
+        self.shared.throttled.store(0, Ordering::Relaxed);
+    }
+
+    /// Keeps only this many calls, for runs of millions; none at all is possible.
+    pub fn keep_calls(&self, limit: usize) {
+        self.shared.log.keep(limit);
+    }
+}
+
+/// Accounts.
+impl FakeAws {
+    /// Registers a role, or changes it. Roles that are not registered cannot be assumed.
+    pub fn role(&self, arn: &str, settings: RoleSettings) -> Result<()> {
+        self.shared.sts.role(arn, settings)
+    }
+
+    /// Forgets a role: it cannot be assumed, and its credentials are not taken any more.
+    pub fn revoke_role(&self, arn: &str) {
+        self.shared.sts.revoke(arn);
+    }
+
+    /// The temporary credentials that were handed out.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.shared.sts.sessions()
+    }
+}
+
+/// What somebody else does in AWS, or sees there. No call is logged, no lag shown.
+impl FakeAws {
+    /// A queue.
+    pub fn queue(&self, account: &str, region: &str, name: &str) -> Option<QueueState> {
+        self.shared.sqs.queue(Place { account, region, name }, self.now())
+    }
+
+    /// The names of all queues, in order.
+    pub fn queues(&self, account: &str, region: &str) -> Vec<String> {
+        self.shared.sqs.names(account, region)
+    }
+
+    /// Sets an attribute of a queue; `""` clears one that can be cleared.
+    pub fn set_attribute(&self, account: &str, region: &str, name: &str, attribute: &str, value: &str) -> Result<()> {
+        let done = self.shared.sqs.set(Place { account, region, name }, attribute, value, self.now());
+        done.map_err(|refusal| anyhow!("{name}: {}", refusal.message))
+    }
+
+    /// Sets a tag of a queue, or removes it.
+    pub fn tag(&self, account: &str, region: &str, name: &str, key: &str, value: Option<&str>) -> Result<()> {
+        let done = self.shared.sqs.tag(Place { account, region, name }, key, value);
+        done.map_err(|refusal| anyhow!("{name}: {}", refusal.message))
+    }
+
+    /// Deletes a queue. Its name is blocked as after any deletion.
+    pub fn delete_queue(&self, account: &str, region: &str, name: &str) -> Result<()> {
+        let done = self.shared.sqs.delete(Place { account, region, name }, self.now());
+        done.map_err(|refusal| anyhow!("{name}: {}", refusal.message))
+    }
+}
+
+impl Drop for FakeAws {
+    fn drop(&mut self) {
+        self.shared.stopped.send_replace(true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the fake has shown itself to its callers already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// As ARNs begin in a region.
+fn partition(region: &str) -> &'static str {
+    match region {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
