@@ -9,6 +9,7 @@
 //! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
 //! | [`operator`] | `fairlead run` as a child process |
 //! | [`process`] | child processes that never outlive the run |
+//! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
@@ -24,6 +25,7 @@ pub mod operator;
 pub mod ports;
 pub mod process;
 mod run;
+pub mod site;
 pub mod sqs;
 pub mod tools;
 pub mod wait;
