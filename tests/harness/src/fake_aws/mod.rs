@@ -46,7 +46,7 @@ pub struct FakeAws {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Threads that serve. One falls behind 32 busy callers, and the machines that run this are small.
+/// Threads that serve: few, since operator and control plane share the machine.
 const WORKERS: usize = 2;
 
 impl FakeAws {
