@@ -103,7 +103,8 @@ async fn changes_and_deletions_overtake_polls() -> Result<()> {
         let between = site.fake.count("sqs", "GetQueueAttributes") - before;
         ensure!(between < 60, "{between} looks went before a change, of 600 that waited");
     }
-    let stretch = site.metric("fairlead_flow_poll_stretch").await?;
+    let begins = format!("fairlead_flow_poll_stretch{{account=\"{}\"", site.account);
+    let stretch = site.metric(&begins).await?;
     ensure!(stretch.is_some_and(|stretch| stretch > 2.0), "polls are not stretched: {stretch:?}");
     ensure!(site.operator()?.log().contains("they are stretched"), "no log line says so");
     Ok(())
