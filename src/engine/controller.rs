@@ -31,7 +31,8 @@ use super::{
     watch,
 };
 use crate::{
-    aws::{account::Account, clients::Clients},
+    accounts::registry::Accounts,
+    aws::clients::Clients,
     crd::{GROUP, VERSION},
     queue::{
         dispatcher::Queue,
@@ -54,8 +55,8 @@ pub struct Context {
     pub client: Client,
     /// AWS.
     pub clients: Clients,
-    /// The account of the process's credentials.
-    pub account: Account,
+    /// What is known of every AWS account.
+    pub accounts: Accounts,
     /// What grants permits.
     pub permits: Permits,
     /// The settings.
@@ -76,8 +77,6 @@ pub trait AnyController: Send + Sync {
     fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>) -> BoxFuture<Next>;
     /// Watches the objects of one namespace, or of all, for ever.
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
-    /// Asks for a reconcile of every object.
-    fn requeue_all(&self, priority: Priority);
 }
 
 /// The controller of a kind.
@@ -148,6 +147,7 @@ impl<K: Kind> Controller<K> {
 
     fn applied(&self, object: &Object, priority: Priority) {
         let key = key_of::<K>(object);
+        self.context.accounts.saw(&key, object.account_ref(), object.has_finalizer());
         let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
@@ -164,6 +164,7 @@ impl<K: Kind> Controller<K> {
         lock(&self.memories).remove(key);
         self.context.queue.remove(key);
         self.context.connections.forget(key);
+        self.context.accounts.forget(key);
         self.wake_referrers(key);
         lock(&self.referrers).retain(|_, referrers| {
             referrers.remove(key);
@@ -241,13 +242,6 @@ impl<K: Kind> AnyController for Controller<K> {
 
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
         Box::pin(async move { self.follow(namespace, health).await })
-    }
-
-    fn requeue_all(&self, priority: Priority) {
-        let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
-        for key in keys {
-            self.context.queue.add(key, priority, Instant::now());
-        }
     }
 }
 

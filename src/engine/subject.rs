@@ -1,7 +1,10 @@
 //! What a reconcile knows of its object and of the settings, and what follows from them. Nothing here
 //! reads or writes anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -14,6 +17,7 @@ use super::{
     status::is_true,
 };
 use crate::{
+    accounts::account::{Account, Asking},
     aws::{
         call::Regional,
         identity::Identity,
@@ -102,17 +106,49 @@ impl<K: Kind> Run<'_, K> {
         }
     }
 
-    pub(super) fn account(&self) -> Result<String, Fault> {
-        self.controller.context.account.id().ok_or(Fault::AccountUnknown)
+    /// The account that the object is of, whether or not it may use it.
+    pub(super) fn account(&self) -> Result<&Account, Fault> {
+        self.account.as_deref().map_err(|refusal| refusal.clone().into())
     }
 
-    pub(super) fn aws(&self, identity: &Identity) -> Regional<K::Client> {
-        self.controller.context.clients.regional(K::SERVICE, &identity.region, K::client, K::classify)
+    /// The id of that account, where it can be used.
+    pub(super) fn account_id(&self) -> Result<String, Fault> {
+        Ok(self.account()?.usable()?.to_owned())
     }
 
-    pub(super) fn may_adopt(&self) -> bool {
-        let patterns = &self.controller.context.settings.allow_adoption;
-        patterns.iter().any(|pattern| pattern.matches(&self.key.namespace, &self.key.name))
+    /// Makes sure that the object may use its account at all.
+    pub(super) fn admit(&self) -> Result<(), Fault> {
+        let managed = self.object.has_finalizer() && self.recorded_identity()?.is_some();
+        Ok(self.account()?.admit(&self.key.namespace, managed)?)
+    }
+
+    /// Makes sure that the object may use what its spec names there.
+    pub(super) fn admit_use(&self, spec: &K::Spec, identity: &Identity) -> Result<(), Fault> {
+        self.account()?.admit_region(&identity.region)?;
+        Ok(self.account()?.admit_arns(&K::named_arns(spec))?)
+    }
+
+    /// Makes sure that the resource is in the account that is called, of `id`.
+    pub(super) fn check_account(&self, identity: &Identity, id: &str) -> Result<(), Fault> {
+        match identity.account_id == id {
+            true => Ok(()),
+            false => Err(self.account()?.mismatch(&identity.account_id, id).into()),
+        }
+    }
+
+    /// Asks AWS itself whether the resource is in the account that is called.
+    pub(super) async fn confirm_account(&self, identity: &Identity) -> Result<(), Fault> {
+        let id = self.controller.context.accounts.ask(self.account()?, &self.key.namespace).await?;
+        self.check_account(identity, &id)
+    }
+
+    pub(super) fn aws(&self, identity: &Identity) -> Result<Regional<K::Client>, Fault> {
+        let session = self.account()?.session(&self.key.namespace);
+        Ok(self.controller.context.clients.regional(&session, K::SERVICE, &identity.region, K::client, K::classify))
+    }
+
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking { namespace: &self.key.namespace, name: &self.key.name }
     }
 
     /// Whether the resource was there when it was last looked at.
@@ -141,11 +177,16 @@ impl<K: Kind> Run<'_, K> {
             exists: self.exists(),
             failures: self.failures,
             rejections: self.memory.rejections,
-            poll: self.controller.context.settings.poll_interval(),
+            poll: self.poll_interval(),
         }
     }
 
     pub(super) fn poll(&self) -> Next {
-        Next::After(self.controller.context.settings.poll_interval(), Priority::Poll)
+        Next::After(self.poll_interval(), Priority::Poll)
+    }
+
+    fn poll_interval(&self) -> Duration {
+        let own = self.account.as_ref().ok().and_then(|account| account.poll);
+        own.unwrap_or_else(|| self.controller.context.settings.poll_interval())
     }
 }
