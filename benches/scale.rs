@@ -72,7 +72,12 @@ async fn create(count: usize, budget: Option<f64>) -> Result<()> {
     let started = site.start().await?;
     let took = site.until_ready("queue", count, DEADLINE).await?.duration_since(started).as_secs_f64();
     #[allow(clippy::cast_precision_loss)]
-    let calls = site.fake.calls().iter().filter(|call| call.service == "sqs" && call.at <= started + Duration::from_secs_f64(took)).count() as f64
+    let calls = site
+        .fake
+        .calls()
+        .iter()
+        .filter(|call| call.service == "sqs" && call.at <= started + Duration::from_secs_f64(took))
+        .count() as f64
         / count as f64;
     let memory = memory(site.operator()?.pid())?;
     drop(site);
@@ -114,7 +119,8 @@ async fn floor(count: usize) -> Result<f64> {
             sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await?;
             let data = [("queueURL", &url), ("queueName", &name)];
             let data: BTreeMap<_, _> = data.map(|(key, value)| (key.to_owned(), value.clone())).into();
-            let map = ConfigMap { data: Some(data), ..serde_json::from_value(json!({ "metadata": { "name": name } }))? };
+            let map =
+                ConfigMap { data: Some(data), ..serde_json::from_value(json!({ "metadata": { "name": name } }))? };
             maps.create(&PostParams::default(), &map).await?;
             let event = json!({
                 "metadata": { "name": name, "namespace": namespace }, "eventTime": "2026-01-01T00:00:00.000000Z",
@@ -123,8 +129,10 @@ async fn floor(count: usize) -> Result<f64> {
                 "regarding": { "kind": "SQSQueue", "namespace": namespace, "name": name },
             });
             events.create(&PostParams::default(), &serde_json::from_value(event)?).await?;
-            let condition = |kind: &str| json!({ "type": kind, "status": "True", "reason": "Available", "message": "",
-                "lastTransitionTime": "2026-01-01T00:00:00Z" });
+            let condition = |kind: &str| {
+                json!({ "type": kind, "status": "True", "reason": "Available", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z" })
+            };
             let status = json!({ "status": { "observedGeneration": 1, "url": url, "visibleMessages": 0,
                 "conditions": [condition("Ready"), condition("Synced")] } });
             objects.patch_status(&name, &params, &merge(status)).await?;
@@ -144,8 +152,10 @@ async fn slow_region() -> Result<()> {
     site.create(names("slow", 200), json!({ "region": BAD })).await?;
     site.start().await?;
     let into = || site.fake.calls().iter().filter(|call| call.region == BAD).count();
-    site.until("the slow region's slots to be taken", DEADLINE, || if into() >= 16 { Ok(()) } else { Err(into().to_string()) })
-        .await?;
+    site.until("the slow region's slots to be taken", DEADLINE, || {
+        if into() >= 16 { Ok(()) } else { Err(into().to_string()) }
+    })
+    .await?;
     let mut waits = Vec::new();
     for name in names("well", 50) {
         let created = Instant::now();
@@ -174,7 +184,10 @@ async fn throttled() -> Result<()> {
     row(
         "500 queues where AWS allows 50 calls a second, as shipped",
         "≤ 28 s, ≤ 3 % throttled",
-        &format!("{took:.1} s, {:.1} % of {calls} calls throttled; 1,000 calls take 19 s there", 100.0 * throttled / calls),
+        &format!(
+            "{took:.1} s, {:.1} % of {calls} calls throttled; 1,000 calls take 19 s there",
+            100.0 * throttled / calls
+        ),
     );
     Ok(())
 }
@@ -196,7 +209,8 @@ async fn overtaking() -> Result<()> {
     site.start().await?;
     let looks = || site.fake.count("sqs", "GetQueueAttributes");
     let before = looks();
-    site.until("polls", DEADLINE, || if looks() > before + 500 { Ok(()) } else { Err((looks() - before).to_string()) }).await?;
+    site.until("polls", DEADLINE, || if looks() > before + 500 { Ok(()) } else { Err((looks() - before).to_string()) })
+        .await?;
     let (mut changes, mut deletions) = (Vec::new(), Vec::new());
     for number in 0..SAMPLES {
         let name = format!("queue-{number}");

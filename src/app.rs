@@ -18,8 +18,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
+    accounts::{self, registry::Accounts},
     aws::{
-        account::{Account, Reachability},
+        account::{Gate, OwnAccount, Reachability},
         call::Observers,
         clients::Clients,
     },
@@ -48,6 +49,8 @@ use crate::{
 
 /// How long the first reconciles wait for the account, so that a start does not look like an outage.
 const ACCOUNT_WITHIN: Duration = Duration::from_secs(5);
+/// … and then for the other accounts: one that can't be reached must not hold up the rest.
+const OTHERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long running reconciles may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -83,12 +86,15 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let client = connect().await?;
     let cluster = cluster_id(&client, &settings).await?;
     check_crds(&client).await?;
-    let (reachability, metrics) = (Reachability::default(), Metrics::default());
+    let (reachability, metrics) = (Reachability::of_own(), Metrics::default());
     let observers = Observers { reachability: reachability.clone(), metrics: metrics.clone() };
-    let clients = Clients::from_env(settings.region.clone(), observers).await;
-    clients.check_credentials().await.map_err(AppError::Credentials)?;
     let queue: Queue<ObjectKey> = Queue::new(settings.limits(), metrics.clone());
-    let account = Account::new(&clients, |flow| queue.token(flow));
+    let gate = Gate::new(settings.expected_account.clone());
+    let tokens = queue.clone();
+    let tokens = Arc::new(move |flow| tokens.token(flow));
+    let clients = Clients::from_env(settings.region.clone(), gate, observers, tokens).await;
+    clients.check_credentials().await.map_err(AppError::Credentials)?;
+    let account = OwnAccount::new(&clients);
 
     let health = Health::default();
     let mut tasks = JoinSet::new();
@@ -107,10 +113,11 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     );
     let namespaces = namespaces(&settings);
     let (connections, maps) = connections(&client, &namespaces, &health);
+    let accounts = Accounts::new(client.clone(), clients.clone(), account.clone(), &settings, &cluster);
     let context = Arc::new(Context {
         client,
         clients,
-        account: account.clone(),
+        accounts: accounts.clone(),
         permits: Permits,
         instance: settings.identity.clone(),
         settings,
@@ -122,6 +129,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let controllers: Vec<_> = KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect();
     let read: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
     metrics.read(move || read.iter().flat_map(|controller| controller.readings()).collect());
+    tasks.spawn(accounts::controller::follow(context.clone(), health.component("watch of AWSAccount")));
+    tasks.spawn(accounts::controller::follow_own(context.clone()));
     for (map_watch, component) in maps {
         tasks.spawn(follow_maps(context.clone(), map_watch, component));
     }
@@ -137,7 +146,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         info!("stopping: what runs is finished first");
     };
     tokio::select! {
-        () = dispatch(&queue, &controllers, &health, account, stop) => {
+        () = dispatch(&queue, &controllers, &health, (account, accounts), stop) => {
             info!("stopped");
             Ok(())
         }
@@ -154,7 +163,7 @@ async fn dispatch(
     queue: &Queue<ObjectKey>,
     controllers: &[(&'static str, Arc<dyn AnyController>)],
     health: &Health,
-    account: Account,
+    (account, accounts): (OwnAccount, Accounts),
     stop: impl Future<Output = ()>,
 ) {
     tokio::pin!(stop);
@@ -162,16 +171,10 @@ async fn dispatch(
         () = caches_filled(health) => {}
         () = &mut stop => return,
     }
-    let known: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
-    let settle = async move {
-        account.known().await;
-        known.iter().for_each(|controller| controller.account_known());
-    };
-    let mut settle = Box::pin(settle);
-    if tokio::time::timeout(ACCOUNT_WITHIN, &mut settle).await.is_err() {
-        // The objects say so, and go on as soon as AWS answers.
-        tokio::spawn(settle);
-    }
+    // What is not known then, the objects say; as soon as it is they are looked at again.
+    let _ = tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await;
+    let _ = tokio::time::timeout(OTHERS_WITHIN, all_asked(&accounts)).await;
+    accounts.objects_are_known();
     info!("reconciling");
     let work = |ready: Ready<ObjectKey>, token: FlowToken| {
         let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());
@@ -191,6 +194,12 @@ async fn dispatch(
         });
     };
     queue.run(work, stopping).await;
+}
+
+async fn all_asked(accounts: &Accounts) {
+    while !accounts.all_asked() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn caches_filled(health: &Health) {
@@ -229,8 +238,8 @@ async fn cluster_id(client: &Client, settings: &Settings) -> Result<String, AppE
 
 async fn check_crds(client: &Client) -> Result<(), AppError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for kind in KINDS {
-        let name = (kind.crd)().metadata.name.unwrap_or_default();
+    let crds = KINDS.iter().map(|kind| (kind.crd)()).chain([accounts::api::crd()]);
+    for name in crds.filter_map(|crd| crd.metadata.name) {
         match bounded(api.get_opt(&name)).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(AppError::MissingCrd(name)),

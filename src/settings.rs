@@ -22,6 +22,11 @@ pub struct Settings {
     #[arg(long, env = "FAIRLEAD_WATCH_NAMESPACES", value_name = "NAMES", value_delimiter = ',', value_parser = namespace)]
     pub watch_namespaces: Vec<String>,
 
+    /// The 12-digit AWS account that the operator's own credentials must be of. With those of another
+    /// nothing is done but to ask whose they are. Default: any.
+    #[arg(long, env = "FAIRLEAD_EXPECTED_ACCOUNT", value_name = "ID", value_parser = account_id)]
+    pub expected_account: Option<String>,
+
     /// What this cluster is called in the owner tags. Keep it when a cluster is rebuilt, or its
     /// resources belong to somebody else. Default: the uid of the namespace kube-system.
     #[arg(long, env = "FAIRLEAD_CLUSTER_ID", value_name = "ID", value_parser = cluster_id)]
@@ -249,7 +254,7 @@ impl FromStr for CountInterval {
 }
 
 /// Whether `text` is `pattern`, in which `*` stands for any text.
-fn glob(pattern: &str, text: &str) -> bool {
+pub(crate) fn glob(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(rest) = text.strip_prefix(head) else { return false };
     rest.char_indices().map(|(at, _)| at).chain([rest.len()]).any(|at| glob(tail, &rest[at..]))
@@ -274,6 +279,12 @@ fn namespace(text: &str) -> Result<String, String> {
 fn cluster_id(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c);
     made_of(text, 256, fits, "1 to 256 of letters, digits and _.:/=+-@")
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    fits.then(|| text.into()).ok_or_else(|| "allowed: the 12 digits of an AWS account".into())
 }
 
 fn identity(text: &str) -> Result<String, String> {

@@ -108,6 +108,9 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
+        if let Some(error) = of_credentials(error) {
+            return error;
+        }
         let request_id = error.raw_response().and_then(|response| {
             let headers = response.headers();
             headers.get("x-amzn-requestid").or_else(|| headers.get("x-amz-request-id")).map(str::to_owned)
@@ -257,6 +260,22 @@ fn unreachable(error: &dyn std::error::Error) -> String {
         true => format!("the service's host has no address, is the region right? ({causes})"),
         false => causes,
     }
+}
+
+/// Where the call was never made, since the role that it needs could not be assumed: that call's error.
+fn of_credentials(error: &dyn std::error::Error) -> Option<AwsError> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<AwsError>() {
+            let class = match error.class {
+                ErrorClass::Later(_) | ErrorClass::Throttle | ErrorClass::Transient => error.class,
+                _ => ErrorClass::Credentials,
+            };
+            return Some(AwsError { class, ..error.clone() });
+        }
+        cause = error.source();
+    }
+    None
 }
 
 fn says_no_credentials(error: &dyn std::error::Error) -> bool {

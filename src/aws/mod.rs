@@ -1,8 +1,9 @@
 //! Everything that is AWS and no kind's own: clients, the one way to call, errors, names, tags.
 //!
 //! - [`call`]: the choke point that every AWS call goes through
-//! - [`clients`]: clients by region, built once
-//! - [`account`]: whose credentials these are, and whether AWS answers
+//! - [`clients`]: clients by session and region, made on demand; [`pool`]: how they are kept
+//! - [`session`]: with whose credentials a call is made
+//! - [`account`]: whose the process's own credentials are, and whether AWS answers
 //! - [`errors`]: what went wrong, and what class of wrong it is
 //! - [`identity`]: partitions, ARNs, and what a resource is
 //! - [`tags`]: the owner tags, and what they say about whose a resource is
@@ -12,6 +13,8 @@ pub mod call;
 pub mod clients;
 pub mod errors;
 pub mod identity;
+pub mod pool;
+pub mod session;
 pub mod tags;
 
 /// An AWS service, by the prefix of its IAM actions and ARNs.

@@ -4,6 +4,8 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
+use crate::{accounts::api, kinds::KINDS};
+
 /// Why a CRD could not be completed or printed.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
@@ -58,20 +60,14 @@ const COMMON_RULES: [(&str, &str); 3] = [
     ),
 ];
 
-/// `crd`, completed.
+/// The CRD of a kind of AWS resource, completed.
 ///
 /// # Errors
 /// [`GenerateError`] where the derived CRD has an unexpected shape.
 pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> {
     let name = crd.metadata.name.clone().unwrap_or_default();
-    let mut crd = serde_json::to_value(crd).map_err(|e| GenerateError::Write(name.clone(), e.to_string()))?;
-    crd["metadata"]["annotations"] = KEEP.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
-
-    let schema = crd
-        .pointer_mut("/spec/versions/0/schema/openAPIV3Schema")
-        .ok_or_else(|| GenerateError::Shape(name.clone(), "schema"))?;
-    not_nullable(schema);
-    unwrapped(schema);
+    let mut crd = finished(crd)?;
+    let schema = schema_of(&mut crd, &name)?;
     if let Some(schema) = schema.as_object_mut() {
         // An object without a spec is one with an empty spec.
         schema.remove("required");
@@ -80,11 +76,28 @@ pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> 
     add_rules(spec, COMMON_RULES.map(|(rule, message)| json!({ "rule": rule, "message": message })));
     let transition = |(rule, message, field)| json!({ "rule": rule, "message": message, "fieldPath": field });
     add_rules(schema, TRANSITIONS.map(transition));
+    Ok(crd)
+}
+
+/// A CRD, with what every CRD of ours needs.
+fn finished(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> {
+    let name = crd.metadata.name.clone().unwrap_or_default();
+    let mut crd = serde_json::to_value(crd).map_err(|e| GenerateError::Write(name.clone(), e.to_string()))?;
+    crd["metadata"]["annotations"] = KEEP.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+
+    let schema = schema_of(&mut crd, &name)?;
+    not_nullable(schema);
+    unwrapped(schema);
     let status =
         schema.pointer_mut("/properties/status").ok_or_else(|| GenerateError::Shape(name.clone(), "status"))?;
     status["default"] = json!({ "observedGeneration": -1 });
     status["properties"]["observedGeneration"]["default"] = json!(-1);
     Ok(crd)
+}
+
+fn schema_of<'a>(crd: &'a mut Value, name: &str) -> Result<&'a mut Value, GenerateError> {
+    let schema = crd.pointer_mut("/spec/versions/0/schema/openAPIV3Schema");
+    schema.ok_or_else(|| GenerateError::Shape(name.to_owned(), "schema"))
 }
 
 fn add_rules(schema: &mut Value, rules: impl IntoIterator<Item = Value>) {
@@ -121,11 +134,20 @@ fn not_nullable(schema: &mut Value) {
     }
 }
 
-/// `crd` completed, as a YAML document.
+/// All CRDs, by plural name, as YAML documents.
 ///
 /// # Errors
-/// As [`complete`].
-pub fn yaml(crd: &CustomResourceDefinition) -> Result<String, GenerateError> {
-    let name = crd.metadata.name.clone().unwrap_or_default();
-    serde_yaml_ng::to_string(&complete(crd)?).map_err(|e| GenerateError::Write(name, e.to_string()))
+/// [`GenerateError`], of the first that is no CRD of ours.
+pub fn all() -> Result<Vec<(String, String)>, GenerateError> {
+    let accounts = api::crd();
+    let kinds = KINDS.iter().map(|kind| (kind.crd)());
+    let kinds = kinds.map(|crd| Ok((complete(&crd)?, crd)));
+    let all = kinds.chain([finished(&accounts).map(|finished| (finished, accounts))]);
+    all.map(|crd: Result<(Value, CustomResourceDefinition), GenerateError>| {
+        let (finished, crd) = crd?;
+        let plural = crd.spec.names.plural;
+        let yaml = serde_yaml_ng::to_string(&finished);
+        Ok((plural.clone(), yaml.map_err(|e| GenerateError::Write(plural, e.to_string()))?))
+    })
+    .collect()
 }

@@ -15,6 +15,11 @@ pub struct CommonSpec {
     #[schemars(length(max = 32), regex(pattern = r"^[a-z]{2,4}(-[a-z]+)+-[0-9]+$"))]
     pub region: Option<String>,
 
+    /// The account of the resource. Default: the one that is meant for the namespace, else the
+    /// operator's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_ref: Option<AccountReference>,
+
     /// The resource's name in AWS. Default: the object's name, in the form that the operator's
     /// `FAIRLEAD_RESOURCE_NAME` gives. Can't be changed once the resource exists.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,6 +104,14 @@ pub struct Connection {
 /// An object of the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// An `AWSAccount` of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountReference {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,

@@ -1,6 +1,6 @@
 //! The fields that every kind's status begins with. Kinds flatten [`CommonStatus`] into their own.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub struct ResourceIdentity {
 /// A standard Kubernetes condition.
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ConditionSchema {
+pub(crate) struct ConditionSchema {
     /// `Ready`, `Synced`, `Reconciling` or `Stalled`.
     #[expect(dead_code, reason = "a schema only")]
     r#type: String,

@@ -31,7 +31,9 @@ use super::{
     watch,
 };
 use crate::{
-    aws::{account::Account, clients::Clients},
+    accounts::api::DEFAULT,
+    accounts::registry::Accounts,
+    aws::clients::Clients,
     crd::{GROUP, VERSION},
     queue::{
         dispatcher::Queue,
@@ -60,8 +62,8 @@ pub struct Context {
     pub client: Client,
     /// AWS.
     pub clients: Clients,
-    /// The account of the process's credentials.
-    pub account: Account,
+    /// What is known of every AWS account.
+    pub accounts: Accounts,
     /// What grants permits.
     pub permits: Permits,
     /// The settings.
@@ -84,9 +86,6 @@ pub trait AnyController: Send + Sync {
     fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next>;
     /// Watches the objects of one namespace, or of all, for ever.
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
-    /// The account is known by now: puts every object into its flow, and asks for a reconcile of those
-    /// that are not settled.
-    fn account_known(&self);
     /// The objects as Prometheus sees them.
     fn readings(&self) -> Vec<Reading>;
 }
@@ -159,6 +158,7 @@ impl<K: Kind> Controller<K> {
 
     fn applied(&self, object: &Object, priority: Priority) {
         let key = key_of::<K>(object);
+        self.context.accounts.saw(&key, object.account_ref(), object.has_finalizer());
         let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
@@ -181,6 +181,7 @@ impl<K: Kind> Controller<K> {
         lock(&self.memories).remove(key);
         self.context.queue.remove(key);
         self.context.connections.forget(key);
+        self.context.accounts.forget(key);
         self.wake_referrers(key);
         lock(&self.referrers).retain(|_, referrers| {
             referrers.remove(key);
@@ -211,21 +212,27 @@ impl<K: Kind> Controller<K> {
     /// How often the resource of `object` is looked at while it is in sync.
     pub fn poll_interval(&self, object: &Object) -> Duration {
         let own = object.annotation(crate::crd::POLL_INTERVAL).and_then(|text| settings::seconds(text).ok());
-        own.map_or_else(|| self.context.settings.poll_interval_of(K::KIND), Duration::from_secs)
+        let accounts = &self.context.accounts;
+        let of_account = || accounts.resolve(object.namespace(), object.account_ref()).ok()?.poll;
+        let of_kind = || self.context.settings.poll_interval_of(K::KIND);
+        own.map(Duration::from_secs).or_else(of_account).unwrap_or_else(of_kind)
     }
 
     /// Where and how `object` is reconciled.
     fn terms(&self, object: &Object) -> Terms {
         let told = object.resource_place();
-        let account = told.map(|(account, _)| account.to_owned()).or_else(|| self.context.account.id());
+        let account = self.context.accounts.resolve(object.namespace(), object.account_ref()).ok();
+        let rate = account.as_ref().and_then(|account| account.call_rate);
+        let rate = rate.map_or_else(|| f64::from(self.context.settings.flow_rate), f64::from);
+        let id = told.map(|(id, _)| id).or_else(|| account.as_ref()?.id.as_deref());
         let region = told.map(|(_, region)| region).or_else(|| object.wished_region());
         let region = region.or_else(|| self.context.clients.default_region()).unwrap_or_default();
-        let flow = match account {
-            Some(account) => Flow::new(&account, region, K::SERVICE),
-            // Until the account is known its objects wait in one flow.
-            None => Flow::new("default", "", K::SERVICE),
+        let flow = match (id, &account) {
+            (Some(id), _) => Flow::new(id, region, K::SERVICE),
+            // Until its id is known, an account's objects wait in one flow.
+            (None, Some(account)) => Flow::new(account.name.as_deref().unwrap_or(DEFAULT), "", K::SERVICE),
+            (None, None) => Flow::new("none", "", K::SERVICE),
         };
-        let rate = f64::from(self.context.settings.flow_rate);
         Terms { flow, rate, calls: K::CALLS, phase: Phase::of(object.uid()) }
     }
 
@@ -244,6 +251,12 @@ impl<K: Kind> Controller<K> {
 
     async fn reconcile_once(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
         let Some(object) = self.object(&ready.key) else { return Next::Wait };
+        let terms = self.terms(&object);
+        if terms.flow != ready.flow {
+            // Its account has become known, say: there it waits for its turn as the others do.
+            self.context.queue.settle(&ready.key, &terms);
+            return Next::After(Duration::ZERO, ready.priority);
+        }
         let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
         let mut memory = memory.unwrap_or_else(|| {
             let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
@@ -292,17 +305,6 @@ impl<K: Kind> AnyController for Controller<K> {
 
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
         Box::pin(async move { self.follow(namespace, health).await })
-    }
-
-    fn account_known(&self) {
-        let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
-        for key in keys {
-            let Some(object) = self.object(&key) else { continue };
-            self.context.queue.settle(&key, &self.terms(&object));
-            if object.standing() != Standing::Settled {
-                self.context.queue.wake(&key, Priority::Progress);
-            }
-        }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::{
     events::Happening,
     faults::Fault,
-    identity,
     kind::{Difference, Kind, Past},
     lifecycle::{Claim, claim},
     memory::TAGS_EVERY,
@@ -154,11 +153,10 @@ impl<K: Kind> Run<'_, K> {
             )));
         }
         // "Not there" may also mean that the credentials are of another account by now.
-        let account = match existed {
-            true => self.controller.context.account.ask().await?,
-            false => self.account()?,
-        };
-        Ok(identity::check_account(identity, &account)?)
+        match existed {
+            true => self.confirm_account(identity).await,
+            false => self.check_account(identity, &self.account_id()?),
+        }
     }
 
     /// Brings the resource in line with the spec, after making sure that it is ours.
@@ -221,7 +219,7 @@ impl<K: Kind> Run<'_, K> {
         if self.object.status().contains_key("identity") {
             return Ok(false);
         }
-        let aws = self.aws(identity);
+        let aws = self.aws(identity)?;
         let Some(handle) = K::find(&aws, identity).await? else {
             // A create that failed may have had its effect all the same: to be seen soon, or never.
             return match self.memory.attempted.is_some_and(|at| at.elapsed() < K::APPEARS_WITHIN) {
@@ -238,22 +236,20 @@ impl<K: Kind> Run<'_, K> {
             Some(tags) => tags,
             None => K::tags(aws, &sight.handle).await?,
         };
-        let ours = matches!(claim(&self.owner().of(&tags), Adoption::Never, false, K::NOUN), Claim::Proceed);
+        let ours = matches!(claim(&self.owner().of(&tags), Adoption::Never, Err(""), K::NOUN), Claim::Proceed);
         self.memory.tags = Some(tags);
-        let ObjectKey { kind: _, namespace, name } = &self.key;
-        let patterns = &self.controller.context.settings.allow_observe;
-        if ours || patterns.iter().any(|pattern| pattern.matches(namespace, name)) {
+        let account = self.account()?;
+        if ours || account.may_observe(self.asking()) {
             return Ok(());
         }
+        let ObjectKey { kind: _, namespace, name } = &self.key;
+        let message = format!(
+            "the {} is not this object's, and {} does not allow {namespace}/{name} to observe it",
+            K::NOUN,
+            account.observe_rule()
+        );
         self.memory.doubt_tags();
-        Err(Fault::Refused {
-            reason: "ObserveNotAllowed",
-            message: format!(
-                "the {} is not this object's, and the operator's FAIRLEAD_ALLOW_OBSERVE does not allow {namespace}/{name} \
-                 to observe it",
-                K::NOUN
-            ),
-        })
+        Err(Fault::Refused { reason: "ObserveNotAllowed", message })
     }
 
     /// Makes sure that the resource with the tags `actual` is ours, or may become it: then what there
@@ -265,7 +261,9 @@ impl<K: Kind> Run<'_, K> {
         actual: &Tags,
     ) -> Result<Option<Happening>, Fault> {
         let ownership = self.owner().of(actual);
-        let claim = claim(&ownership, K::common(spec).adoption(), self.may_adopt(), K::NOUN);
+        let rule = self.account()?.adoption_rule();
+        let allowed = if self.account()?.may_adopt(self.asking()) { Ok(()) } else { Err(rule.as_str()) };
+        let claim = claim(&ownership, K::common(spec).adoption(), allowed, K::NOUN);
         if let Claim::Refuse(message) = claim {
             self.memory.doubt_tags();
             return Err(Fault::NotOurs(message));

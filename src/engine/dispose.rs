@@ -31,18 +31,8 @@ impl<K: Kind> Run<'_, K> {
         let Some(identity) = self.identity_to_dispose()? else {
             return self.release("Released", "nothing was ever created for this object").await;
         };
-        let account = self.account()?;
-        if identity.account_id != account {
-            return Err(Fault::Refused {
-                reason: "AccountMismatch",
-                message: format!(
-                    "the resource is in the AWS account {}, but the operator's credentials are of {account}: give it \
-                     those of the first, or remove the finalizer to leave the resource behind",
-                    identity.account_id
-                ),
-            });
-        }
-        let aws = self.aws(&identity);
+        self.check_account(&identity, &self.account_id()?)?;
+        let aws = self.aws(&identity)?;
         let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else { return self.gone(&identity).await };
         let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
         let ownership = self.owner().of(&actual);
@@ -86,7 +76,7 @@ impl<K: Kind> Run<'_, K> {
         if attempted || (!recorded && now - since < K::APPEARS_WITHIN) {
             return Err(unseen::<K>(identity));
         }
-        identity::check_account(identity, &self.controller.context.account.ask().await?)?;
+        self.confirm_account(identity).await?;
         self.release("Deleted", &format!("the {} was gone already", K::NOUN)).await
     }
 
@@ -105,7 +95,7 @@ impl<K: Kind> Run<'_, K> {
         }
         // Somebody has removed the annotation, and the status is lost: what it would be now.
         let Ok(spec) = self.object.spec::<K>() else { return Ok(None) };
-        Ok(identity::fix::<K>(&spec, &self.source(&self.account()?)).ok())
+        Ok(identity::fix::<K>(&spec, &self.source(&self.account_id()?)).ok())
     }
 
     async fn handle_to_dispose(

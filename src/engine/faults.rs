@@ -8,6 +8,7 @@ use super::{
     status::{Stage, Usable, Verdict},
 };
 use crate::{
+    accounts::choice::Refusal,
     aws::errors::{AwsError, ErrorClass},
     queue::{backoff::backoff, flow::Priority, scheduler::Next},
 };
@@ -44,9 +45,9 @@ pub enum Fault {
     /// The resource was created, and can't be seen yet.
     #[error("{0}")]
     Appearing(String),
-    /// The account of the process's credentials is not known yet.
-    #[error("AWS has not yet said which account the operator's credentials are of")]
-    AccountUnknown,
+    /// The account can't be used now, and may be by itself.
+    #[error("{}", .0.message)]
+    Account(Refusal),
     /// The resource must not be touched.
     #[error("{message}")]
     Refused {
@@ -87,6 +88,15 @@ impl From<NotYet> for Fault {
     }
 }
 
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal.passes() {
+            true => Self::Account(refusal),
+            false => Self::Refused { reason: refusal.reason, message: refusal.message },
+        }
+    }
+}
+
 impl Fault {
     /// What follows from it. `None`: the object has changed or is gone, and there is nothing to say.
     pub fn verdict(&self, situation: &Situation) -> Option<Verdict> {
@@ -104,7 +114,7 @@ impl Fault {
             Self::Appearing(message) => {
                 Verdict::new(Stage::New, "Creating", message, Next::After(APPEARING_RECHECK, Priority::Progress))
             }
-            Self::AccountUnknown => retry("AccountUnknown", &self.to_string()),
+            Self::Account(Refusal { reason, message }) => retry(reason, message),
             Self::Refused { reason, message } => stalled(reason, message, STALLED_RECHECK),
             Self::NotOurs(message) => Verdict { usable: Usable::No, ..stalled("NameTaken", message, STALLED_RECHECK) },
             Self::ConnectionConflict(message) => {
@@ -112,6 +122,11 @@ impl Fault {
             }
         };
         Some(if situation.deleting { deleting(verdict) } else { verdict })
+    }
+
+    /// Whether AWS refused the credentials.
+    pub fn doubts_credentials(&self) -> bool {
+        matches!(self, Self::Aws(AwsError { class: ErrorClass::Credentials, .. }))
     }
 
     /// Whether AWS refused the request itself.

@@ -14,7 +14,7 @@ use crate::{
 /// What an object without an identity gets its own from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// The account that the process calls with.
+    /// The account that the object is of.
     pub account: &'a str,
     /// The region for objects that name none.
     pub default_region: Option<&'a str>,
@@ -95,21 +95,6 @@ pub fn fix<K: Kind>(spec: &K::Spec, source: &Source<'_>) -> Result<Identity, Not
         name: wished_name::<K>(spec, source)?,
         adopted: false,
     })
-}
-
-/// Whether the credentials, of `account`, still reach the resource that `identity` says.
-///
-/// # Errors
-/// Both accounts and the way out.
-pub fn check_account(identity: &Identity, account: &str) -> Result<(), NotYet> {
-    if identity.account_id == account {
-        return Ok(());
-    }
-    Err(NotYet::Invalid(format!(
-        "the resource is in the AWS account {}, but the operator's credentials are of {account}: give it those of the \
-         first",
-        identity.account_id
-    )))
 }
 
 /// Whether `spec` still means the resource that `identity` says.
@@ -279,12 +264,5 @@ mod tests {
             Identity { region: "cn-north-1".into(), partition: "aws-cn".into(), name: "n".into(), ..identity() };
         assert_eq!(fix(json!({ "region": "cn-north-1", "name": "n" }), &source), Ok(china));
         assert!(said(fix(json!({}), &Source { default_region: None, ..source })).starts_with("spec.region: "));
-    }
-
-    #[test]
-    fn other_credentials_reach_another_account() {
-        assert_eq!(check_account(&identity(), "123456789012"), Ok(()));
-        let message = said(check_account(&identity(), "210987654321"));
-        assert!(message.contains("123456789012") && message.contains("210987654321"), "{message}");
     }
 }

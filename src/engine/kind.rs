@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::memory::Settling;
 use crate::{
+    accounts::account::NamedArn,
     aws::{
         Service,
         call::Regional,
@@ -68,6 +69,8 @@ pub trait Kind: Send + Sync + Sized + 'static {
     fn resource_name(spec: &Self::Spec, wished: &str) -> Result<String, NotYet>;
     /// Names of the objects of this kind and namespace that the spec refers to.
     fn references(spec: &Self::Spec) -> Vec<String>;
+    /// What the spec names by an ARN, id or alias, and an account may restrict.
+    fn named_arns(spec: &Self::Spec) -> Vec<NamedArn>;
     /// What the spec asks.
     ///
     /// # Errors

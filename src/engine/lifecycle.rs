@@ -66,17 +66,17 @@ pub enum Claim {
 }
 
 /// Whether a resource of `ownership` may be managed by an object that asks for `adoption`, where
-/// the settings `allow` that. `noun` is what users call the resource.
-pub fn claim(ownership: &Ownership, adoption: Adoption, allow: bool, noun: &str) -> Claim {
-    let adoptable = |what: &str| match (adoption, allow) {
+/// that is `allowed`, or what does not allow it is named. `noun` is what users call the resource.
+pub fn claim(ownership: &Ownership, adoption: Adoption, allowed: Result<(), &str>, noun: &str) -> Claim {
+    let adoptable = |what: &str| match (adoption, allowed) {
         (Adoption::Never, _) => Claim::Refuse(format!(
             "a {noun} of this name exists and {what}; choose another spec.name, or set spec.adoption to take it over"
         )),
-        (_, false) => Claim::Refuse(format!(
-            "a {noun} of this name exists and {what}; spec.adoption asks to take it over, but the operator's \
-             FAIRLEAD_ALLOW_ADOPTION does not allow that for this object"
+        (_, Err(rule)) => Claim::Refuse(format!(
+            "a {noun} of this name exists and {what}; spec.adoption asks to take it over, but {rule} does not allow \
+             that for this object"
         )),
-        (_, true) => Claim::Adopt,
+        (_, Ok(())) => Claim::Adopt,
     };
     match ownership {
         Ownership::Ours => Claim::Proceed,
@@ -172,14 +172,18 @@ mod tests {
     fn only_what_is_nobodys_is_adopted_and_only_where_asked_and_allowed() {
         for ownership in ownerships() {
             for adoption in [Adoption::Never, Adoption::Adopt, Adoption::AdoptOrCreate] {
-                for allow in [false, true] {
+                for allowed in [Ok(()), Err("a rule")] {
                     let adoptable = matches!(ownership, Ownership::Unowned | Ownership::RetainedByOther);
-                    let adopts = claim(&ownership, adoption, allow, "queue") == Claim::Adopt;
-                    assert_eq!(adopts, adoptable && allow && adoption != Adoption::Never, "{ownership:?} {adoption:?}");
+                    let adopts = claim(&ownership, adoption, allowed, "queue") == Claim::Adopt;
+                    assert_eq!(
+                        adopts,
+                        adoptable && allowed.is_ok() && adoption != Adoption::Never,
+                        "{ownership:?} {adoption:?}"
+                    );
                 }
             }
         }
-        let Claim::Refuse(text) = claim(&ownerships()[6], Adoption::Adopt, true, "queue") else { panic!("refused") };
+        let Claim::Refuse(text) = claim(&ownerships()[6], Adoption::Adopt, Ok(()), "queue") else { panic!("refused") };
         assert!(text.contains("SQSQueue a/b"), "{text}");
     }
 

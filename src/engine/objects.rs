@@ -197,6 +197,11 @@ impl Object {
         self.0.data.get("spec")?.get("region")?.as_str()
     }
 
+    /// The AWSAccount that its spec names, whatever else the spec holds.
+    pub fn account_ref(&self) -> Option<&str> {
+        self.0.data.get("spec")?.get("accountRef")?.get("name")?.as_str()
+    }
+
     /// What a change of which asks for a reconcile.
     pub fn fingerprint(&self) -> Fingerprint {
         let annotation = |key: &str| self.annotation(key).map(str::to_owned);
@@ -287,6 +292,14 @@ impl Writer {
         self.patch(object, Part::Whole, json!({ "metadata": { "finalizers": others } })).await
     }
 
+    /// Sets all finalizers.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub async fn finalizers(&self, _: &Permit, object: &Object, all: Vec<String>) -> Result<Object, KubeError> {
+        self.patch(object, Part::Whole, json!({ "metadata": { "finalizers": all } })).await
+    }
+
     /// Patches the status.
     ///
     /// # Errors
@@ -298,7 +311,10 @@ impl Writer {
     async fn patch(&self, object: &Object, part: Part, mut patch: Value) -> Result<Object, KubeError> {
         patch["metadata"]["uid"] = json!(object.uid());
         patch["metadata"]["resourceVersion"] = json!(object.version());
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), object.namespace(), &self.resource);
+        let api: Api<DynamicObject> = match object.namespace() {
+            "" => Api::all_with(self.client.clone(), &self.resource),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &self.resource),
+        };
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         let written = match part {
             Part::Whole => bounded(api.patch(object.name(), &params, &patch)).await?,

@@ -1,6 +1,6 @@
 //! The steps of a reconcile, in order. Each says whether it decides, or what it reads or writes.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -20,6 +20,7 @@ use super::{
     status::{Stage, Usable, Verdict, conditions, merge_patch},
 };
 use crate::{
+    accounts::{account::Account, choice::Refusal},
     aws::identity::Identity,
     crd::{self, spec::Adoption, status::ResourceIdentity},
     queue::{
@@ -46,6 +47,8 @@ pub struct Run<'a, K: Kind> {
     /// Whether the resource was looked for and is not there.
     pub(super) absent: bool,
     pub(super) failures: u32,
+    /// The account that it is of.
+    pub(super) account: Result<Arc<Account>, Refusal>,
 }
 
 impl<'a, K: Kind> Run<'a, K> {
@@ -59,6 +62,7 @@ impl<'a, K: Kind> Run<'a, K> {
     ) -> Self {
         let permit = controller.context.permits.grant();
         let Ready { key, failures, .. } = ready;
+        let account = controller.context.accounts.resolve(&key.namespace, object.account_ref());
         Self {
             controller,
             permit,
@@ -71,6 +75,7 @@ impl<'a, K: Kind> Run<'a, K> {
             seen: Map::new(),
             absent: false,
             failures,
+            account,
         }
     }
 
@@ -96,6 +101,9 @@ impl<'a, K: Kind> Run<'a, K> {
 
     async fn fail(&mut self, fault: &Fault) -> Next {
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
+        if let Some(account) = self.account.as_ref().ok().filter(|_| fault.doubts_credentials()) {
+            self.controller.context.accounts.doubt(account);
+        }
         if let Fault::NotOurs(_) = fault {
             // What is there was not made by us, and what we wanted to set was not set.
             self.memory.attempted = None;
@@ -129,11 +137,14 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn manage(&mut self) -> Result<Verdict, Fault> {
+        self.admit()?; // decides
         let spec = self.spec()?; // decides
         let (mut identity, fresh) = self.identity(&spec).await?; // decides; reads AWS where spec and identity differ
+        self.admit_use(&spec, &identity)?; // decides
         let desired = self.desired(&spec, &identity)?; // decides
-        let aws = self.aws(&identity);
+        let aws = self.aws(&identity)?;
         self.check_connection(&spec).await?; // reads Kubernetes, before the first create
+        self.hold_account().await?; // writes the AWSAccount, once a namespace
         self.claim_object(&identity).await?; // writes Kubernetes, once
         let sight = match self.look(&aws, &identity, fresh).await? {
             Some(sight) => sight,                                             // read AWS
@@ -147,15 +158,18 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn observe_only(&mut self) -> Result<Verdict, Fault> {
+        self.admit()?; // decides
         let spec = self.spec()?; // decides
+        let account = self.account_id()?;
         let identity = match self.recorded_identity()? {
             Some(identity) => identity,
-            None => identity::fix::<K>(&spec, &self.source(&self.account()?))?,
+            None => identity::fix::<K>(&spec, &self.source(&account))?,
         };
-        identity::check_account(&identity, &self.account()?)?;
+        self.check_account(&identity, &account)?;
         identity::check::<K>(&identity, &spec)?;
+        self.admit_use(&spec, &identity)?; // decides
         let desired = self.desired(&spec, &identity)?; // decides
-        let aws = self.aws(&identity);
+        let aws = self.aws(&identity)?;
         let Some(sight) = self.look(&aws, &identity, false).await? else {
             let message = format!("there is no {} {} in {}", K::NOUN, identity.name, identity.region);
             let verdict = Verdict::new(Stage::Observed { same: false }, "NotFound", message, self.poll());
@@ -180,9 +194,9 @@ impl<'a, K: Kind> Run<'a, K> {
 
     /// The object's identity, and whether it is fixed only now and nothing can exist for it.
     async fn identity(&mut self, spec: &K::Spec) -> Result<(Identity, bool), Fault> {
-        let account = self.account()?;
+        let account = self.account_id()?;
         if let Some(identity) = self.recorded_identity()? {
-            identity::check_account(&identity, &account)?;
+            self.check_account(&identity, &account)?;
             match identity::check::<K>(&identity, spec) {
                 Ok(()) => return Ok((identity, false)),
                 // Nothing was ever made of it: a name that was taken, say. The spec may choose again.
@@ -193,13 +207,14 @@ impl<'a, K: Kind> Run<'a, K> {
         let identity = identity::fix::<K>(spec, &self.source(&account))?;
         match K::common(spec).adoption() {
             Adoption::Never => Ok((identity, true)),
-            _ if self.may_adopt() => Ok((identity, false)),
+            _ if self.account()?.may_adopt(self.asking()) => Ok((identity, false)),
             _ => Err(Fault::Refused {
                 reason: "AdoptionNotAllowed",
                 message: format!(
-                    "spec.adoption: the operator's FAIRLEAD_ALLOW_ADOPTION does not allow {}/{} to adopt; ask for a \
-                     pattern that does, or remove the field",
-                    self.key.namespace, self.key.name
+                    "spec.adoption: {} does not allow {}/{} to adopt; ask for a pattern that does, or remove the field",
+                    self.account()?.adoption_rule(),
+                    self.key.namespace,
+                    self.key.name
                 ),
             }),
         }
@@ -235,6 +250,12 @@ impl<'a, K: Kind> Run<'a, K> {
             self.memory.maps_of = Some(name.unwrap_or_default());
         }
         Ok(())
+    }
+
+    /// Makes sure that the account's AWSAccount stays while the object uses it.
+    async fn hold_account(&self) -> Result<(), Fault> {
+        let Self { controller, permit, key, .. } = self;
+        Ok(controller.context.accounts.hold(permit, self.account()?, &key.namespace).await?)
     }
 
     /// Sets finalizer and identity, where they are not as they should be.

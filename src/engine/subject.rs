@@ -14,6 +14,7 @@ use super::{
     reconcile::Run,
 };
 use crate::{
+    accounts::account::{Account, Asking},
     aws::{
         call::Regional,
         identity::Identity,
@@ -114,18 +115,51 @@ impl<K: Kind> Run<'_, K> {
         }
     }
 
-    pub(super) fn account(&self) -> Result<String, Fault> {
-        self.controller.context.account.id().ok_or(Fault::AccountUnknown)
+    /// The account that the object is of, whether or not it may use it.
+    pub(super) fn account(&self) -> Result<&Account, Fault> {
+        self.account.as_deref().map_err(|refusal| refusal.clone().into())
     }
 
-    pub(super) fn aws(&self, identity: &Identity) -> Regional<K::Client> {
+    /// The id of that account, where it can be used.
+    pub(super) fn account_id(&self) -> Result<String, Fault> {
+        Ok(self.account()?.usable()?.to_owned())
+    }
+
+    /// Makes sure that the object may use its account at all.
+    pub(super) fn admit(&self) -> Result<(), Fault> {
+        let managed = self.object.has_finalizer() && self.recorded_identity()?.is_some();
+        Ok(self.account()?.admit(&self.key.namespace, managed)?)
+    }
+
+    /// Makes sure that the object may use what its spec names there.
+    pub(super) fn admit_use(&self, spec: &K::Spec, identity: &Identity) -> Result<(), Fault> {
+        self.account()?.admit_region(&identity.region)?;
+        Ok(self.account()?.admit_arns(&K::named_arns(spec))?)
+    }
+
+    /// Makes sure that the resource is in the account that is called, of `id`.
+    pub(super) fn check_account(&self, identity: &Identity, id: &str) -> Result<(), Fault> {
+        match identity.account_id == id {
+            true => Ok(()),
+            false => Err(self.account()?.mismatch(&identity.account_id, id).into()),
+        }
+    }
+
+    /// Asks AWS itself whether the resource is in the account that is called.
+    pub(super) async fn confirm_account(&self, identity: &Identity) -> Result<(), Fault> {
+        let id = self.controller.context.accounts.ask(self.account()?, &self.key.namespace).await?;
+        self.check_account(identity, &id)
+    }
+
+    pub(super) fn aws(&self, identity: &Identity) -> Result<Regional<K::Client>, Fault> {
+        let session = self.account()?.session(&self.key.namespace);
         let token = self.token.within(&Flow::new(&identity.account_id, &identity.region, K::SERVICE));
-        self.controller.context.clients.regional(K::SERVICE, &identity.region, K::client, K::classify, token)
+        let clients = &self.controller.context.clients;
+        Ok(clients.regional(&session, K::SERVICE, &identity.region, K::client, K::classify, token))
     }
 
-    pub(super) fn may_adopt(&self) -> bool {
-        let patterns = &self.controller.context.settings.allow_adoption;
-        patterns.iter().any(|pattern| pattern.matches(&self.key.namespace, &self.key.name))
+    pub(super) fn asking(&self) -> Asking<'_> {
+        Asking { namespace: &self.key.namespace, name: &self.key.name }
     }
 
     /// Whether the resource was there when it was last looked at.

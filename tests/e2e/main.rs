@@ -1,5 +1,7 @@
 //! End to end: a real API server, AWS emulators over HTTP, and the operator as a process of its own.
 
+mod account_steps;
+mod accounts;
 mod adoption;
 mod appliers;
 mod attributes;

@@ -99,16 +99,21 @@ impl World {
 
     /// Starts the operator and waits until it is ready.
     pub async fn start_operator(&mut self) -> Result<()> {
-        let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?;
+        let operator = self.launch("fairlead").await?;
+        operator.ready(DEADLINE).await?;
+        self.operator = Some(operator);
+        Ok(())
+    }
+
+    /// Starts an operator as this service account of `fairlead-system`, and does not wait.
+    pub async fn launch(&self, account: &str) -> Result<Operator> {
+        let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", account).await?;
         let binary = env!("CARGO_BIN_EXE_fairlead");
         let mut spec = OperatorSpec::new(binary, kubeconfig, self.proxy.url(), &self.account.access_key);
         for (name, value) in &self.env {
             spec = spec.env(name, value);
         }
-        let operator = Operator::start(&spec)?;
-        operator.ready(DEADLINE).await?;
-        self.operator = Some(operator);
-        Ok(())
+        Operator::start(&spec)
     }
 
     /// The running operator.

@@ -100,7 +100,8 @@ async fn a_black_hole_takes_some_slots_then_one() -> Result<()> {
     site.create(names("dark", 40), json!({ "region": BAD })).await?;
     site.start().await?;
     let calls = || site.fake.calls().into_iter().filter(|call| call.region == BAD).count();
-    site.until("calls into the dark", DEADLINE, || if calls() >= 16 { Ok(()) } else { Err(calls().to_string()) }).await?;
+    site.until("calls into the dark", DEADLINE, || if calls() >= 16 { Ok(()) } else { Err(calls().to_string()) })
+        .await?;
     site.create(names("well", 20), json!({})).await?;
     site.until_ready("well", 20, DEADLINE).await?;
     ensure!(calls() == 16, "{} calls into the dark at once", calls());

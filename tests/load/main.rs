@@ -15,7 +15,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A site whose operator runs the built binary.
 async fn site() -> Result<Site> {
-    Site::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy")), Path::new(env!("CARGO_BIN_EXE_fairlead"))).await
+    Site::new(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy")), Path::new(env!("CARGO_BIN_EXE_fairlead")))
+        .await
 }
 
 /// Names of queues: `prefix-0` and so on.

@@ -14,6 +14,7 @@ use kube::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    accounts::account::{Named, NamedArn},
     aws::{
         Service,
         call::Regional,
@@ -81,6 +82,11 @@ impl Kind for SqsQueue {
             .map(|to| to.name.clone())
             .into_iter()
             .collect()
+    }
+
+    fn named_arns(spec: &Self::Spec) -> Vec<NamedArn> {
+        let key = spec.kms_master_key_id.clone();
+        key.map(|value| NamedArn { field: "kmsMasterKeyID", what: Named::KmsKey, value }).into_iter().collect()
     }
 
     fn desired(spec: &Self::Spec, identity: &Identity, referents: &Referents) -> Result<Self::Desired, NotYet> {

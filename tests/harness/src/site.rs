@@ -183,12 +183,7 @@ impl Site {
     }
 
     /// Waits until `check` answers; its error is what was seen instead.
-    pub async fn until<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        check: impl Fn() -> Result<T, String>,
-    ) -> Result<T> {
+    pub async fn until<T>(&self, what: &str, deadline: Duration, check: impl Fn() -> Result<T, String>) -> Result<T> {
         let outcome = eventually(what, deadline, async || check()).await;
         outcome.map_err(|error| match &self.operator {
             Some(operator) => operator.explain(error),
