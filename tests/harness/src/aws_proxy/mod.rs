@@ -53,6 +53,8 @@ pub struct Call {
 pub struct Fault {
     /// The operation, or `*` for every one.
     pub operation: String,
+    /// How the access key of the calls begins; empty for any.
+    pub access_key: String,
     /// How many of its calls pass before.
     pub skip: usize,
     /// How many of its calls are then affected.
@@ -113,7 +115,14 @@ impl Effect {
 impl Fault {
     /// Affects the next call of an operation, once.
     pub fn new(operation: impl Into<String>, effect: Effect) -> Fault {
-        Fault { operation: operation.into(), skip: 0, times: 1, effect }
+        Fault { operation: operation.into(), access_key: String::new(), skip: 0, times: 1, effect }
+    }
+
+    /// Affects only calls whose access key begins so.
+    #[must_use]
+    pub fn of(mut self, access_key: impl Into<String>) -> Fault {
+        self.access_key = access_key.into();
+        self
     }
 
     /// Lets this many calls pass before.

@@ -41,7 +41,7 @@ impl State {
     /// Notes a call; answers its number and its fate.
     pub(super) fn arrived(&self, call: Call) -> (usize, Verdict) {
         let mut inner = self.inner();
-        let verdict = inner.judge(&call.operation);
+        let verdict = inner.judge(&call.operation, &call.access_key);
         inner.calls.push(call);
         (inner.first + inner.calls.len() - 1, verdict)
     }
@@ -102,13 +102,14 @@ impl State {
 }
 
 impl Inner {
-    fn judge(&mut self, operation: &str) -> Verdict {
+    fn judge(&mut self, operation: &str, access_key: &str) -> Verdict {
         if self.unavailable {
             return Verdict::Unavailable;
         }
         let mut effect = None;
         for fault in &mut self.faults {
-            if fault.operation != "*" && fault.operation != operation {
+            let of_operation = fault.operation == "*" || fault.operation == operation;
+            if !of_operation || !access_key.starts_with(&fault.access_key) {
                 continue;
             }
             if fault.skip > 0 {
@@ -135,7 +136,7 @@ mod tests {
     /// The verdicts on calls of the operations, faults written as their delay.
     fn verdicts(faults: &[Fault], operations: &[&str]) -> Vec<u64> {
         let mut inner = Inner { faults: faults.to_vec(), ..Inner::default() };
-        let judged = operations.iter().map(|operation| match inner.judge(operation) {
+        let judged = operations.iter().map(|operation| match inner.judge(operation, "ASIA1") {
             Verdict::Fault(Effect::Delay(delay)) => delay.as_secs() * 1000 + u64::from(delay.subsec_millis()),
             _ => 0,
         });
@@ -149,6 +150,7 @@ mod tests {
         let later = Fault::new("A", delay(2)).skip(1).times(2);
         assert_eq!(verdicts(&[later], &["A", "A", "B", "A", "A"]), [0, 2, 0, 2, 0]);
         let every = Fault::new("*", delay(3)).always();
-        assert_eq!(verdicts(&[once, every], &["A", "A", "B"]), [1, 3, 3]);
+        assert_eq!(verdicts(&[once.clone(), every], &["A", "A", "B"]), [1, 3, 3]);
+        assert_eq!(verdicts(&[once.clone().of("ASIA2"), once.of("ASIA")], &["A", "A"]), [1, 0]);
     }
 }
