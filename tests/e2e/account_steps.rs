@@ -1,6 +1,8 @@
 //! Steps of the tests about AWS accounts. An AWSAccount is cluster-wide, and the suite shares a
 //! cluster: each has a name of its own and allows the namespace of its test alone.
 
+use std::time::Duration;
+
 use anyhow::{Result, anyhow};
 use fairlead_harness::{
     aws_proxy::Call,
@@ -15,7 +17,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::world::{DEADLINE, World, condition};
+use crate::world::{World, condition};
 
 /// The role of an account that the operator assumes.
 pub fn role(account: &Account) -> String {
@@ -95,6 +97,16 @@ impl World {
         self.account_until(short, reason, |account| condition(account, "Ready")["reason"] == reason).await
     }
 
+    /// Waits so long at most until an AWSAccount's condition Ready has this reason.
+    pub async fn account_in(&self, deadline: Duration, short: &str, reason: &str) -> Result<()> {
+        let name = self.account_name(short);
+        eventually(&format!("{name}: {reason}"), deadline, async || match self.accounts().get(&name).await {
+            Ok(account) if condition(&account, "Ready")["reason"] == reason => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await
+    }
+
     /// Waits until an AWSAccount is gone.
     pub async fn account_gone(&self, short: &str) -> Result<()> {
         let name = self.account_name(short);
@@ -137,15 +149,5 @@ impl World {
     pub async fn refused(&self, name: &str, reason: &str) -> Result<String> {
         let object = self.says(name, reason).await?;
         Ok(condition(&object, "Synced")["message"].as_str().unwrap_or_default().to_owned())
-    }
-
-    /// Waits until the operator has made a call of `operation` after this moment.
-    pub async fn calls_again(&self, operation: &str) -> Result<()> {
-        let before = self.proxy.calls_of(operation).len();
-        eventually(operation, DEADLINE, async || match self.proxy.calls_of(operation).len() > before {
-            true => Ok(()),
-            false => Err("not called".to_owned()),
-        })
-        .await
     }
 }

@@ -1,6 +1,8 @@
 //! Objects in several AWS accounts: each in the one that is meant, and in no other ever.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 use fairlead_harness::aws_proxy::{Effect, Fault};
 use serde_json::{Value, json};
 
@@ -8,6 +10,9 @@ use crate::{
     account_steps::{another_account, role},
     world::{Aws, World, is, message, row},
 };
+
+/// How long it may take until a session is begun anew: at most once a minute, at a probe.
+const RENEWED: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn the_same_name_in_two_accounts_and_nothing_in_a_third() -> Result<()> {
@@ -152,38 +157,52 @@ async fn a_revoked_role_stops_its_own_objects_alone_and_they_recover() -> Result
     world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
     world.create("own", json!({})).await?;
     world.in_sync("orders").await?;
-    world.in_sync("own").await?;
+    let own = world.in_sync("own").await?;
 
-    // The role's sessions are ended. The proxy can't tell whose calls these are, so the other object
-    // looks on meanwhile, and is asked afterwards.
-    world
-        .proxy
-        .fault(Fault::new("AssumeRole", Effect::respond(403, "AccessDenied", "User: x is not authorized")).always());
-    world.proxy.fault(Fault::new("*", Effect::respond(403, "ExpiredToken", "The security token is expired")).times(6));
-    let said = world.refused("orders", "CredentialsError").await?;
-    ensure!(!said.is_empty());
-    world.until("own", "in sync again", |object| is(object, "Ready", "True") && is(object, "Synced", "True")).await?;
-    world.operator()?.readyz().await?;
+    // Its sessions are ended, and nobody gets another.
+    world.refuse("AssumeRole", 403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole");
+    let expired = Effect::respond(403, "ExpiredToken", "The security token included in the request is expired");
+    let ended = world.sqs_calls().into_iter().map(|call| call.access_key).find(|key| key.starts_with("ASIA"));
+    let ended = ended.context("no call with a session")?;
+    world.proxy.fault(Fault::new("*", expired.clone()).of(&ended).always());
+    let object = world.says("orders", "CredentialsError").await?;
+    ensure!(row(&object) == "TFT-", "it is as last observed: {}", object.data);
+    let account = world.account_says("one", "CredentialsError").await?;
+    ensure!(row(&account) == "F-T-", "{}", account.data);
+    world.looked_at(&world.aws_name("own"), 2).await?;
+    ensure!(world.object("own").await?.data["status"] == own.data["status"], "the other account is disturbed");
+    ensure!(world.operator()?.readyz().await?.0 == 200, "one account makes nobody unready");
+
+    // The role can be assumed again, and the old session stays ended: a new one is begun.
+    world.proxy.clear_faults();
+    world.proxy.fault(Fault::new("*", expired).of(&ended).always());
+    world.account_in(RENEWED, "one", "Available").await?;
     world.in_sync("orders").await?;
+    ensure!(world.proxy.calls_of("AssumeRole").iter().filter(|call| call.status == Some(200)).count() == 2);
+    Ok(())
+}
 
-    // A role that can't be assumed at all.
-    let two = another_account().await?;
-    world.aws_account("two", &two, json!({})).await?;
-    world.create("bills", json!({ "accountRef": world.account_ref("two") })).await?;
-    let said = world.refused("bills", "CredentialsError").await?;
-    for word in [world.account_name("two"), role(&two), "sts:AssumeRole".into(), "trust policy".into()] {
+#[tokio::test]
+async fn a_role_that_can_not_be_assumed_is_named_with_the_way_out() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let one = another_account().await?;
+    world.refuse("AssumeRole", 403, "AccessDenied", "User: x is not authorized to perform: sts:AssumeRole");
+    world.aws_account("one", &one, json!({})).await?;
+    world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
+    let said = world.refused("orders", "CredentialsError").await?;
+    for word in [world.account_name("one"), role(&one), "AccessDenied".into(), "trust policy".into()] {
         ensure!(said.contains(&word), "{said}");
     }
-    let account = world.account_says("two", "CredentialsError").await?;
+    let account = world.account_says("one", "CredentialsError").await?;
     ensure!(message(&account, "Ready").contains("AccessDenied"), "{}", account.data);
-    ensure!(world.operator()?.readyz().await?.0 == 200, "one account makes nobody unready");
-    world.set("own", json!({ "delaySeconds": 4 })).await?;
-    ensure!(world.sqs_calls().iter().all(|call| call.request["QueueName"] != world.aws_name("bills").as_str()));
+    world.create("own", json!({})).await?;
+    world.in_sync("own").await?;
+    ensure!(world.queues_of(&world.account).await? == [world.aws_name("own")]);
 
     world.proxy.clear_faults();
-    world.in_sync("bills").await?;
-    world.account_says("two", "Available").await?;
-    ensure!(world.queues_of(&two).await? == [world.aws_name("bills")]);
+    world.in_sync("orders").await?;
+    world.account_says("one", "Available").await?;
+    ensure!(world.queues_of(&one).await? == [world.aws_name("orders")]);
     Ok(())
 }
 

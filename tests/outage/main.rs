@@ -1,6 +1,10 @@
 //! What disturbs a whole control plane: CRDs that go, AWS that is away, an API server that stops,
 //! permissions that are missing. The tests take turns on a control plane of their own.
 
+#[allow(dead_code, reason = "shared with the end-to-end suite, which uses all of it")]
+#[path = "../e2e/account_steps.rs"]
+mod account_steps;
+mod accounts;
 mod apiserver;
 mod aws;
 mod crd;
@@ -14,10 +18,7 @@ mod world;
 
 use anyhow::{Result, ensure};
 use fairlead::kinds::sqs_queue::api::SQSQueue;
-use fairlead_harness::{
-    operator::{Operator, OperatorSpec},
-    wait::eventually,
-};
+use fairlead_harness::{operator::Operator, wait::eventually};
 use kube::{
     Api, ResourceExt as _,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams},
@@ -44,18 +45,17 @@ async fn turn() -> Result<MutexGuard<'static, ()>> {
             there.delete(&object.name_any(), &DeleteParams::default()).await?;
         }
     }
+    for account in world.accounts().list(&Default::default()).await? {
+        let released = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+        world.accounts().patch(&account.name_any(), &PatchParams::default(), &released).await?;
+        world.accounts().delete(&account.name_any(), &DeleteParams::default()).await?;
+    }
     Ok(turn)
 }
 
 /// Starts an operator as this service account of `fairlead-system`, and does not wait.
 async fn operator(world: &World, account: &str) -> Result<Operator> {
-    let kubeconfig = world.cluster.service_account_kubeconfig("fairlead-system", account).await?;
-    let binary = env!("CARGO_BIN_EXE_fairlead");
-    let mut spec = OperatorSpec::new(binary, kubeconfig, world.proxy.url(), &world.account.access_key);
-    for (name, value) in &world.env {
-        spec = spec.env(name, value);
-    }
-    Operator::start(&spec)
+    world.launch(account).await
 }
 
 /// Waits until the operator is alive, not ready, and says all of `words`.

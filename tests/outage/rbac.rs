@@ -19,6 +19,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use crate::{
+    account_steps::another_account,
     operator, turn, unready,
     world::{Aws, DEADLINE, World},
 };
@@ -30,17 +31,23 @@ enum Need {
     Start,
     /// A new object.
     Create,
+    /// A new object in an account of its own.
+    Account,
     /// A ConfigMap that somebody has changed.
     Repair,
     /// A connection that is switched off.
     Retract,
 }
 
-const CASES: [(&str, &str, Need); 13] = [
+const CASES: [(&str, &str, Need); 17] = [
     ("sqsqueues", "list", Need::Start),
     ("sqsqueues", "watch", Need::Start),
     ("sqsqueues", "patch", Need::Create),
     ("sqsqueues/status", "patch", Need::Create),
+    ("awsaccounts", "list", Need::Start),
+    ("awsaccounts", "watch", Need::Start),
+    ("awsaccounts", "patch", Need::Account),
+    ("awsaccounts/status", "patch", Need::Account),
     ("configmaps", "list", Need::Start),
     ("configmaps", "watch", Need::Start),
     ("configmaps", "get", Need::Create),
@@ -119,6 +126,11 @@ async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
         return Ok(());
     }
     operator.ready(DEADLINE).await?;
+    if matches!(need, Need::Account) {
+        world.aws_account("one", &another_account().await?, json!({})).await?;
+        world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
+        return Ok(());
+    }
     world.create("orders", json!({})).await?;
     if matches!(need, Need::Create) {
         return Ok(());

@@ -11,6 +11,8 @@ use tokio::sync::watch;
 pub struct Fault {
     /// The operation, or `*` for every one.
     pub operation: String,
+    /// How the access key of the calls begins; empty for any.
+    pub access_key: String,
     /// How many of its calls pass before.
     pub skip: usize,
     /// How many of its calls are then affected.
@@ -71,7 +73,14 @@ impl Effect {
 impl Fault {
     /// Affects the next call of an operation, once.
     pub fn new(operation: impl Into<String>, effect: Effect) -> Fault {
-        Fault { operation: operation.into(), skip: 0, times: 1, effect }
+        Fault { operation: operation.into(), access_key: String::new(), skip: 0, times: 1, effect }
+    }
+
+    /// Affects only calls whose access key begins so.
+    #[must_use]
+    pub fn of(mut self, access_key: impl Into<String>) -> Fault {
+        self.access_key = access_key.into();
+        self
     }
 
     /// Lets this many calls pass before.
@@ -120,8 +129,8 @@ impl Faults {
     }
 
     /// The fate of a call that has arrived: of the faults that are due, the one added first acts.
-    pub(crate) fn judge(&self, operation: &str) -> Option<Effect> {
-        judge(&mut self.faults(), operation)
+    pub(crate) fn judge(&self, operation: &str, access_key: &str) -> Option<Effect> {
+        judge(&mut self.faults(), operation, access_key)
     }
 
     /// Lets every answer go that is held so far.
@@ -139,10 +148,11 @@ impl Faults {
     }
 }
 
-fn judge(faults: &mut [Fault], operation: &str) -> Option<Effect> {
+fn judge(faults: &mut [Fault], operation: &str, access_key: &str) -> Option<Effect> {
     let mut effect = None;
     for fault in faults {
-        if fault.operation != "*" && fault.operation != operation {
+        let of_operation = fault.operation == "*" || fault.operation == operation;
+        if !of_operation || !access_key.starts_with(&fault.access_key) {
             continue;
         }
         if fault.skip > 0 {
@@ -166,7 +176,7 @@ mod tests {
     /// What becomes of calls of the operations, faults written as their delay.
     fn verdicts(faults: &[Fault], operations: &[&str]) -> Vec<u64> {
         let mut faults = faults.to_vec();
-        let judged = operations.iter().map(|operation| match judge(&mut faults, operation) {
+        let judged = operations.iter().map(|operation| match judge(&mut faults, operation, "ASIA1") {
             Some(Effect::Delay(delay)) => delay.as_secs() * 1000 + u64::from(delay.subsec_millis()),
             _ => 0,
         });
@@ -180,6 +190,7 @@ mod tests {
         let later = Fault::new("A", delay(2)).skip(1).times(2);
         assert_eq!(verdicts(&[later], &["A", "A", "B", "A", "A"]), [0, 2, 0, 2, 0]);
         let every = Fault::new("*", delay(3)).always();
-        assert_eq!(verdicts(&[once, every], &["A", "A", "B"]), [1, 3, 3]);
+        assert_eq!(verdicts(&[once.clone(), every], &["A", "A", "B"]), [1, 3, 3]);
+        assert_eq!(verdicts(&[once.clone().of("ASIA2"), once.of("ASIA")], &["A", "A"]), [1, 0]);
     }
 }

@@ -77,7 +77,7 @@ async fn handle(request: Request<Incoming>, proxy: Arc<(Upstream, String)>, stat
         protocol,
         held,
     };
-    let verdict = state.judge(&call.operation);
+    let verdict = state.judge(&call);
     let mut entry = state.log.arrived(call, parameters);
     let reply = decide(client, arrived, verdict).await?;
     let (parts, body) = reply.into_parts();

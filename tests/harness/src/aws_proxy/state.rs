@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
-use super::Effect;
+use super::{Call, Effect};
 use crate::aws_http::faults::Faults;
 use crate::aws_http::log::Log;
 
@@ -36,11 +36,11 @@ impl Default for State {
 }
 
 impl State {
-    pub(super) fn judge(&self, operation: &str) -> Verdict {
+    pub(super) fn judge(&self, call: &Call) -> Verdict {
         if self.unavailable.load(Ordering::SeqCst) {
             return Verdict::Unavailable;
         }
-        self.faults.judge(operation).map_or(Verdict::Forward, Verdict::Fault)
+        self.faults.judge(&call.operation, &call.access_key).map_or(Verdict::Forward, Verdict::Fault)
     }
 
     pub(super) fn set_unavailable(&self, unavailable: bool) {

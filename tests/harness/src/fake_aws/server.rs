@@ -149,7 +149,7 @@ async fn handle(request: Request<Incoming>, shared: &Shared) -> Result<Reply> {
     let caller = shared.sts.identify(&call.access_key, token, &call.region, now);
     call.account.clone_from(&caller.account);
     let admission = shared.limits(|limits| limits.admit(&caller.account, &call.region, &call.service, now));
-    let fault = if admission.trouble.is_some() { None } else { shared.faults.judge(&call.operation) };
+    let fault = if admission.trouble.is_some() { None } else { shared.faults.judge(&call.operation, &call.access_key) };
     // Before the call is in the log: its owner may release what he has seen there.
     let held = matches!(fault, Some(Effect::HoldReply)).then(|| shared.faults.releases());
     let arrived = Arrived {
