@@ -14,6 +14,7 @@ mod errors;
 mod lifecycle;
 mod management;
 mod messages;
+mod metrics;
 mod moto;
 mod names;
 mod ownership;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fairlead_harness::{
-    fake_aws::{Budget, Latency, Scope, Trouble},
+    fake_aws::{Budget, Latency, RoleSettings, Scope, Trouble},
     site::reason,
 };
 use serde_json::json;
@@ -113,5 +113,37 @@ async fn a_black_hole_takes_some_slots_then_one() -> Result<()> {
     .await?;
     site.fake.trouble(Scope::region(BAD), None);
     site.until_ready("dark", 40, DEADLINE).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn expired_credentials_of_one_account_do_not_hold_up_another() -> Result<()> {
+    const OTHER: &str = "444455556666";
+    let mut site = site().await?;
+    let arn = format!("arn:aws:iam::{OTHER}:role/fairlead");
+    site.fake.role(&arn, RoleSettings::default())?;
+    let account = format!("other-{}", site.namespace);
+    let manifest = json!({
+        "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "AWSAccount", "metadata": { "name": account },
+        "spec": { "roleARN": arn, "allowedNamespaces": [site.namespace] },
+    });
+    site.cluster.kubectl_apply(&manifest.to_string()).await?;
+    site.fake.trouble(Scope::account(OTHER), Trouble::ExpiredCredentials);
+    site.create(names("expired", 60), json!({ "accountRef": { "name": account } })).await?;
+    site.start().await?;
+    site.until("a condition that says so", DEADLINE, || {
+        let object = site.seen("expired-0").map(|seen| seen.object).unwrap_or_default();
+        let why = reason(&object, "Synced").to_owned();
+        if why == "CredentialsError" { Ok(()) } else { Err(why) }
+    })
+    .await?;
+    site.create(names("well", 20), json!({})).await?;
+    site.until_ready("well", 20, DEADLINE).await?;
+    ensure!(site.ready("expired") == 0, "some were ready with expired credentials");
+    site.fake.trouble(Scope::account(OTHER), None);
+    site.until_ready("expired", 60, DEADLINE).await?;
+    ensure!(
+        site.fake.queues(OTHER, "eu-west-1").len() == 60 && site.fake.queues(&site.account, "eu-west-1").len() == 20
+    );
     Ok(())
 }
