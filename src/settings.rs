@@ -42,7 +42,8 @@ pub struct Settings {
     pub tags: Vec<Tag>,
 
     /// Objects that may adopt existing resources, as `namespace/name` patterns (`*` stands for any
-    /// text), separated by commas. Default: none.
+    /// text), separated by commas. It is about the operator's own account; an AWSAccount, also the one
+    /// called default, has its own list. Default: none.
     #[arg(long, env = "FAIRLEAD_ALLOW_ADOPTION", value_name = "PATTERNS", value_delimiter = ',')]
     pub allow_adoption: Vec<Pattern>,
 

@@ -235,7 +235,7 @@ fn an_unknown_variable_is_warned_of_with_what_was_meant() -> Result<()> {
 }
 
 /// Setting, bad value, and what is said of it.
-const BAD: [(&str, &str, &str); 22] = [
+const BAD: [(&str, &str, &str); 23] = [
     ("FAIRLEAD_REGION", "EU West", "allowed: an AWS region, for example eu-west-1"),
     ("FAIRLEAD_WATCH_NAMESPACES", "Shop", "allowed: names of namespaces, separated by commas"),
     ("FAIRLEAD_WATCH_NAMESPACES", "a,,b", "\"\": allowed: names of namespaces, separated by commas"),
@@ -245,6 +245,7 @@ const BAD: [(&str, &str, &str); 22] = [
     ("FAIRLEAD_TAGS", "a=b,team", "\"team\": a tag is key=value"),
     ("FAIRLEAD_TAGS", "=x", "a key has 1 to 128 characters, a value at most 256"),
     ("FAIRLEAD_TAGS", "aws:x=y", "keys that begin with fairlead.dev/ or aws: are reserved"),
+    ("FAIRLEAD_EXPECTED_ACCOUNT", "1234", "allowed: the 12 digits of an AWS account"),
     ("FAIRLEAD_ALLOW_ADOPTION", "shop", "a pattern is namespace/name, for example shop/* or */*"),
     ("FAIRLEAD_ALLOW_OBSERVE", "a/b/c", "a pattern is namespace/name, for example shop/* or */*"),
     ("RECONCILE_FREQUENCY_SECONDS", "0", "allowed: 1 to 86400 seconds"),

@@ -30,7 +30,12 @@ async fn the_kustomization_builds_and_is_accepted() -> Result<()> {
     let cluster = cluster().await?;
     let built = cluster.kubectl(&["kustomize", DEPLOY]).await?;
     let answer = judged(cluster, "kustomization", &built).await?;
-    for object in ["sqsqueues.aws.fairlead.dev", "serviceaccount/fairlead", "deployment.apps/fairlead"] {
+    for object in [
+        "sqsqueues.aws.fairlead.dev",
+        "awsaccounts.aws.fairlead.dev",
+        "serviceaccount/fairlead",
+        "deployment.apps/fairlead",
+    ] {
         ensure!(answer.contains(object), "{object} is not in {answer}");
     }
     Ok(())
@@ -94,14 +99,29 @@ async fn the_manifests_in_the_readme_are_accepted() -> Result<()> {
 /// Neither more nor fewer: a missing one fails in production only, a needless one is a risk.
 #[test]
 fn the_iam_policy_lists_the_operations_that_are_called() -> Result<()> {
-    let policy: Value = serde_json::from_str(&std::fs::read_to_string(format!("{DEPLOY}/iam/sqs.json"))?)?;
-    let actions = policy["Statement"][0]["Action"].as_array().context("no actions")?;
-    let granted: BTreeSet<_> = actions.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    let granted = granted("sqs")?;
     let calls = include_str!("../src/kinds/sqs_queue/aws.rs");
     let called: BTreeSet<_> = operations(calls).map(|operation| format!("sqs:{operation}")).collect();
     ensure!(called.len() > 5, "the calls were not recognised: {called:?}");
     ensure!(granted == called, "granted: {granted:?}\ncalled: {called:?}");
     Ok(())
+}
+
+/// GetCallerIdentity needs no permission; to assume a role with session tags is an action of its own.
+#[test]
+fn the_policy_for_more_accounts_lists_what_is_called() -> Result<()> {
+    let called: BTreeSet<_> = operations(include_str!("../src/aws/session.rs")).collect();
+    ensure!(called == BTreeSet::from(["AssumeRole"]), "{called:?}");
+    let expected = ["sts:AssumeRole", "sts:TagSession"].map(str::to_owned);
+    ensure!(granted("sts")? == BTreeSet::from(expected), "{:?}", granted("sts")?);
+    Ok(())
+}
+
+/// The actions of a policy in deploy/iam.
+fn granted(service: &str) -> Result<BTreeSet<String>> {
+    let policy: Value = serde_json::from_str(&std::fs::read_to_string(format!("{DEPLOY}/iam/{service}.json"))?)?;
+    let actions = policy["Statement"][0]["Action"].as_array().context("no actions")?;
+    Ok(actions.iter().filter_map(Value::as_str).map(str::to_owned).collect())
 }
 
 /// The operations in `….read("Operation", …` and `….mutate(permit, "Operation", …`.

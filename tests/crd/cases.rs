@@ -129,7 +129,8 @@ impl Server {
     }
 }
 
-fn refusal<T>(answer: kube::Result<T>) -> Result<Option<String>> {
+/// What the API server refused with, if it did.
+pub fn refusal<T>(answer: kube::Result<T>) -> Result<Option<String>> {
     match answer {
         Ok(_) => Ok(None),
         Err(Error::Api(status)) if matches!(status.code, 400 | 422) => Ok(Some(status.message.clone())),

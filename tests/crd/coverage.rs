@@ -27,7 +27,7 @@ fn all() -> Vec<Case> {
 }
 
 /// The paths of the fields of a schema, objects with fields of their own left out.
-fn leaves(schema: &Value, path: &str, into: &mut BTreeSet<String>) {
+pub fn leaves(schema: &Value, path: &str, into: &mut BTreeSet<String>) {
     match schema["properties"].as_object() {
         Some(fields) => fields.iter().for_each(|(name, field)| leaves(field, &format!("{path}/{name}"), into)),
         None => _ = into.insert(path.to_owned()),

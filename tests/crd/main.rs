@@ -1,6 +1,7 @@
 //! The API as the real API server takes it: every range, enumeration, pattern and rule of the
-//! SQSQueue's schema, accepted and refused with its message, and what kubectl shows.
+//! SQSQueue's and the AWSAccount's schema, accepted and refused with its message, and what kubectl shows.
 
+mod accounts;
 mod cases;
 mod coverage;
 mod kubectl;
