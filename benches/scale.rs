@@ -79,13 +79,17 @@ async fn create(count: usize, budget: Option<f64>) -> Result<()> {
         .filter(|call| call.service == "sqs" && call.at <= started + Duration::from_secs_f64(took))
         .count() as f64
         / count as f64;
-    let memory = memory(site.operator()?.pid())?;
+    let pid = site.operator()?.pid();
+    let (memory, cpu) = (memory(pid)?, cpu(pid)?);
     drop(site);
     let floor = floor(count).await?;
     row(
         &format!("{count} queues to Ready, AWS at 20 ms, flow rate 2,000"),
         &budget.map_or("≤ 1.3 × the floor".into(), |budget| format!("≤ {budget} s")),
-        &format!("{took:.2} s; floor {floor:.2} s, × {:.2}; {calls:.2} calls a queue", took / floor),
+        &format!(
+            "{took:.2} s; floor {floor:.2} s, × {:.2}; {calls:.2} calls a queue; {cpu:.2} s of CPU",
+            took / floor
+        ),
     );
     let limit = if count <= 500 { "40 MB" } else { "120 MB" };
     row(&format!("memory with {count} queues"), &format!("≤ {limit}"), &format!("{memory:.0} MB (resident, peak)"));
@@ -113,14 +117,15 @@ async fn floor(count: usize) -> Result<f64> {
             let params = PatchParams::default();
             let identity = json!({ "metadata": { "finalizers": ["aws.fairlead.dev/finalizer"],
                 "annotations": { "aws.fairlead.dev/identity": format!("{{\"name\":\"{name}\",\"region\":\"{REGION}\"}}") } } });
-            objects.patch(&name, &params, &merge(identity)).await?;
+            let uid = objects.patch(&name, &params, &merge(identity)).await?.metadata.uid;
             let made = sqs.create_queue().queue_name(&name).tags("fairlead.dev/name", &name).send().await?;
             let url = made.queue_url.context("no URL")?;
             sqs.get_queue_attributes().queue_url(&url).attribute_names(QueueAttributeName::All).send().await?;
             let data = [("queueURL", &url), ("queueName", &name)];
             let data: BTreeMap<_, _> = data.map(|(key, value)| (key.to_owned(), value.clone())).into();
-            let map =
-                ConfigMap { data: Some(data), ..serde_json::from_value(json!({ "metadata": { "name": name } }))? };
+            let metadata = json!({ "name": name, "labels": { "floor": "true" }, "ownerReferences": [{
+                "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "SQSQueue", "name": name, "uid": uid }] });
+            let map = ConfigMap { data: Some(data), ..serde_json::from_value(json!({ "metadata": metadata }))? };
             maps.create(&PostParams::default(), &map).await?;
             let event = json!({
                 "metadata": { "name": name, "namespace": namespace }, "eventTime": "2026-01-01T00:00:00.000000Z",
@@ -253,6 +258,14 @@ fn percentiles(times: &mut [Duration]) -> String {
         times[index].as_secs_f64() * 1_000.0
     };
     format!("median {:.0} ms, p99 {:.0} ms, max {:.0} ms of {}", at(0.5), at(0.99), at(1.0), times.len())
+}
+
+/// The CPU time that a process has used, in seconds.
+fn cpu(pid: u32) -> Result<f64> {
+    // Linux gives it in hundredths of a second, after the name in parentheses.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    Ok(fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0)
 }
 
 /// The most memory that a process has held, in MB.
