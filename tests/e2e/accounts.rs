@@ -167,6 +167,8 @@ async fn a_revoked_role_stops_its_own_objects_alone_and_they_recover() -> Result
     world.proxy.fault(Fault::new("*", expired.clone()).of(&ended).always());
     let object = world.says("orders", "CredentialsError").await?;
     ensure!(row(&object) == "TFT-", "it is as last observed: {}", object.data);
+    let said = message(&object, "Reconciling");
+    ensure!(said.contains(&world.account_name("one")) && said.contains("spec.roleARN"), "{said}");
     let account = world.account_says("one", "CredentialsError").await?;
     ensure!(row(&account) == "F-T-", "{}", account.data);
     world.looked_at(&world.aws_name("own"), 2).await?;
