@@ -365,8 +365,8 @@ impl State {
     }
 
     fn users_of(&self, name: &str) -> BTreeSet<ObjectKey> {
-        let named = |choice| matches!(choice, Choice::Named(chosen) if chosen == name);
-        let users = self.users.iter().filter(|(key, user)| user.holds && named(self.choice(key, user)));
+        // Of several that are meant, any may be the one in which the resource is.
+        let users = self.users.iter().filter(|(key, user)| user.holds && self.choice(key, user).concerns(name));
         users.map(|(key, _)| key.clone()).collect()
     }
 
@@ -385,8 +385,8 @@ impl State {
     /// Wakes whoever attends to the account of an object.
     fn ring(&self, key: &ObjectKey, user: Option<&User>) {
         let Some(user) = user.filter(|_| !self.entries.is_empty()) else { return };
-        if let Choice::Named(name) = self.choice(key, user) {
-            self.entries.get(&name).iter().for_each(|entry| entry.signal.notify_one());
-        }
+        let choice = self.choice(key, user);
+        let concerned = self.entries.iter().filter(|(name, _)| choice.concerns(name));
+        concerned.for_each(|(_, entry)| entry.signal.notify_one());
     }
 }
