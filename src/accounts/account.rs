@@ -262,11 +262,11 @@ impl Account {
         format!("AWSAccount {}", self.name.as_deref().unwrap_or_default())
     }
 
-    /// Why nothing can be done: the role can't be assumed, and `error` says why.
-    pub fn not_assumable(&self, error: &str) -> Refusal {
+    /// Why nothing can be done: AWS refuses the role, or its credentials, with `error`.
+    pub fn refused(&self, error: &str) -> Refusal {
         let role = self.spec.role_arn.as_deref().unwrap_or_default();
         let message = format!(
-            "the {}: {role} can't be assumed: {error}; check its spec.roleARN and spec.externalID, the role's trust \
+            "the {}: AWS refuses {role}: {error}; check its spec.roleARN and spec.externalID, the role's trust \
              policy (sts:AssumeRole and sts:TagSession), and the operator's own IAM policy",
             self.called()
         );
@@ -332,7 +332,7 @@ mod tests {
             (lists.admit("shop", false).unwrap_err(), ["namespace shop", "spec.allowedNamespaces", "spec.accountRef"]),
             (lists.admit_region("us-east-1").unwrap_err(), ["spec.region", "us-east-1", "spec.allowedRegions"]),
             (lists.admit_arns(&[key]).unwrap_err(), ["spec.kmsMasterKeyID", "alias/a", "spec.allowedKMSKeys"]),
-            (lists.not_assumable("denied"), ["spec.roleARN", "trust policy", "denied"]),
+            (lists.refused("denied"), ["spec.roleARN", "trust policy", "denied"]),
             (lists.mismatch("111111111111", "222222222222"), ["111111111111", "222222222222", "spec.roleARN"]),
         ] {
             let named = refusal.message.contains("AWSAccount team-a");

@@ -45,7 +45,7 @@ const PROBE: Duration = Duration::from_secs(60);
 /// The first pause after a failure, and the least time between two questions.
 const PROBE_AGAIN: Duration = Duration::from_secs(2);
 /// The least time between two rounds of an attendant.
-const ROUND: Duration = Duration::from_millis(200);
+const ROUND: Duration = Duration::from_millis(500);
 /// The least time between two writes of a status.
 const STATUS: Duration = Duration::from_secs(2);
 
@@ -61,21 +61,21 @@ pub async fn follow(context: Arc<Context>, health: Component) {
     let mut listed: Option<Vec<String>> = None;
     let mut attendants = Attendants::default();
     let apply = |event: watcher::Event<DynamicObject>| {
-        let mut take = |mut object: DynamicObject| {
+        let mut take = |mut object: DynamicObject, listed: bool| {
             object.metadata.managed_fields = None;
             let object = Object(object);
             let name = object.name().to_owned();
-            requeue(&context, context.accounts.apply(object));
+            requeue(&context, context.accounts.apply(object, listed));
             attendants.attend(&context, &name);
             name
         };
         match event {
             watcher::Event::Init => listed = Some(Vec::new()),
             watcher::Event::InitApply(object) => {
-                let name = take(object);
+                let name = take(object, true);
                 listed.iter_mut().for_each(|listed| listed.push(name.clone()));
             }
-            watcher::Event::Apply(object) => drop(take(object)),
+            watcher::Event::Apply(object) => drop(take(object, false)),
             watcher::Event::Delete(object) => lose(&context, &mut attendants, Object(object).name()),
             watcher::Event::InitDone => {
                 let there = listed.take().unwrap_or_default();
@@ -198,8 +198,6 @@ impl Attendant {
         };
         let now = Instant::now();
         if now < due {
-            // What was suspected is still to be looked into.
-            view.suspect.then(|| self.accounts().doubt(&view.account));
             return due - now;
         }
         let said = self.clients().identify(&session).await;

@@ -115,7 +115,7 @@ impl Entry {
                 let Refusal { reason, message } = account.unknown();
                 Some(Refusal { reason, message: format!("{message}: {error}") })
             }
-            _ => Some(account.not_assumable(&error.to_string())),
+            _ => Some(account.refused(&error.to_string())),
         };
     }
 

@@ -153,19 +153,21 @@ impl Accounts {
         state.ring(key, before.as_ref());
     }
 
-    /// Makes sure that the AWSAccount does not go while an object uses it; to be called before the
-    /// object's own finalizer is written.
+    /// Makes sure that the AWSAccount does not go while an object of `namespace` uses it; to be called
+    /// before the object's own finalizer is written, which is yet to come where it is `new`.
     ///
     /// # Errors
     /// The write's error.
-    pub async fn hold(&self, permit: &Permit, account: &Account, namespace: &str) -> Result<(), KubeError> {
+    pub async fn hold(&self, permit: &Permit, account: &Account, namespace: &str, new: bool) -> Result<(), KubeError> {
         // Without its AWSAccount the operator's own account is still there.
         let Some(name) = account.name.as_deref().filter(|_| !account.is_own()) else { return Ok(()) };
         let finalizer = format!("{IN_USE}{namespace}");
-        let Some(writing) = self.needs(name, namespace, &finalizer).map(|(writing, _)| writing) else { return Ok(()) };
+        let Some(writing) = self.needs(name, namespace, &finalizer, new).map(|(writing, _)| writing) else {
+            return Ok(());
+        };
         // Of many new objects one writes.
         let _turn = writing.lock().await;
-        let Some((_, object)) = self.needs(name, namespace, &finalizer) else { return Ok(()) };
+        let Some((_, object)) = self.needs(name, namespace, &finalizer, new) else { return Ok(()) };
         let all = object.0.metadata.finalizers.iter().flatten().cloned().chain([finalizer]).collect();
         let written = self.0.writer.finalizers(permit, &object, all).await?;
         self.wrote(name, written);
@@ -173,10 +175,18 @@ impl Accounts {
     }
 
     /// What it takes to have `finalizer` on the AWSAccount, where that lacks it and can still get it.
-    fn needs(&self, name: &str, namespace: &str, finalizer: &str) -> Option<(Arc<tokio::sync::Mutex<()>>, Object)> {
+    fn needs(
+        &self,
+        name: &str,
+        namespace: &str,
+        finalizer: &str,
+        new: bool,
+    ) -> Option<(Arc<tokio::sync::Mutex<()>>, Object)> {
         let mut state = self.state();
         let entry = state.entries.get_mut(name)?;
-        entry.hold(namespace);
+        if new {
+            entry.hold(namespace);
+        }
         let has = entry.object.0.metadata.finalizers.iter().flatten().any(|it| it == finalizer);
         (!has && !entry.object.is_deleting()).then(|| (entry.writing.clone(), entry.object.clone()))
     }
@@ -248,12 +258,13 @@ impl Accounts {
         &self.0.writer
     }
 
-    /// Takes an AWSAccount as it is now; answers the objects to which that makes a difference.
-    pub(super) fn apply(&self, object: Object) -> Vec<ObjectKey> {
+    /// Takes an AWSAccount as an event or, `listed`, a list has it; answers the objects to which that
+    /// makes a difference. An event may be older than our own last write, a list says what is.
+    pub(super) fn apply(&self, object: Object, listed: bool) -> Vec<ObjectKey> {
         let name = object.name().to_owned();
         let mut state = self.state();
         let before = state.entries.get(&name);
-        if before.is_some_and(|before| before.is_newer_than(&object)) {
+        if !listed && before.is_some_and(|before| before.is_newer_than(&object)) {
             return Vec::new();
         }
         let same = before.is_some_and(|before| before.object.fingerprint() == object.fingerprint());
@@ -314,7 +325,7 @@ impl Accounts {
             lingering: needless.len() < unused.len(),
             needless: needless.iter().map(|namespace| format!("{IN_USE}{namespace}")).collect(),
             users,
-            suspect: std::mem::take(&mut entry.suspect),
+            suspect: entry.suspect,
             signal: entry.signal.clone(),
         })
     }
@@ -326,6 +337,7 @@ impl Accounts {
             return Vec::new();
         };
         let before = entry.account.clone();
+        entry.suspect = false;
         entry.learn(said);
         let reason = |account: &Account| account.trouble.as_ref().map(|trouble| trouble.reason);
         if (&before.id, reason(&before)) == (&entry.account.id, reason(&entry.account)) {
@@ -353,8 +365,8 @@ impl State {
     }
 
     fn users_of(&self, name: &str) -> BTreeSet<ObjectKey> {
-        let named = |choice| matches!(choice, Choice::Named(chosen) if chosen == name);
-        let users = self.users.iter().filter(|(key, user)| user.holds && named(self.choice(key, user)));
+        // Of several that are meant, any may be the one in which the resource is.
+        let users = self.users.iter().filter(|(key, user)| user.holds && self.choice(key, user).concerns(name));
         users.map(|(key, _)| key.clone()).collect()
     }
 
@@ -373,8 +385,8 @@ impl State {
     /// Wakes whoever attends to the account of an object.
     fn ring(&self, key: &ObjectKey, user: Option<&User>) {
         let Some(user) = user.filter(|_| !self.entries.is_empty()) else { return };
-        if let Choice::Named(name) = self.choice(key, user) {
-            self.entries.get(&name).iter().for_each(|entry| entry.signal.notify_one());
-        }
+        let choice = self.choice(key, user);
+        let concerned = self.entries.iter().filter(|(name, _)| choice.concerns(name));
+        concerned.for_each(|(_, entry)| entry.signal.notify_one());
     }
 }

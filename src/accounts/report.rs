@@ -102,7 +102,7 @@ mod tests {
         let known = |account: &mut Account| account.id = Some("111122223333".into());
         let denied = |account: &mut Account| {
             known(account);
-            account.trouble = Some(account.not_assumable("denied"));
+            account.trouble = Some(account.refused("denied"));
         };
         let deleting = |account: &mut Account| {
             known(account);
@@ -112,7 +112,7 @@ mod tests {
         for (view, ready, reason, words, objects) in [
             (view(|_| (), &[]), "False", "AccountUnknown", "AWSAccount team-a assumes", 0),
             (view(known, &["a"]), "True", "Available", "", 1),
-            (view(denied, &["a"]), "False", "CredentialsError", "can't be assumed: denied", 1),
+            (view(denied, &["a"]), "False", "CredentialsError", "refuses arn:aws:iam::111122223333:role/a: denied", 1),
             (view(deleting, &["a"]), "False", "InUse", "1 object that uses it: SQSQueue/shop/a", 1),
             (view(deleting, four), "False", "InUse", "SQSQueue/shop/c, 1 more", 4),
         ] {

@@ -124,11 +124,6 @@ impl Fault {
         Some(if situation.deleting { deleting(verdict) } else { verdict })
     }
 
-    /// Whether AWS refused the credentials.
-    pub fn doubts_credentials(&self) -> bool {
-        matches!(self, Self::Aws(AwsError { class: ErrorClass::Credentials, .. }))
-    }
-
     /// Whether AWS refused the request itself.
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::Aws(AwsError { class: ErrorClass::PerhapsTerminal, .. }))

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     accounts::{account::Account, choice::Refusal},
-    aws::identity::Identity,
+    aws::{errors::ErrorClass, identity::Identity},
     crd::{self, spec::Adoption, status::ResourceIdentity},
     queue::{
         scheduler::{Next, Ready},
@@ -92,18 +92,26 @@ impl<'a, K: Kind> Run<'a, K> {
                 self.conclude(&verdict).await
             }
             Ok(None) => Next::Wait,
-            Err(fault) => self.fail(&fault).await,
+            Err(fault) => self.fail(&self.of_account(fault)).await,
         };
         // What was set and could not be told in the status must not be forgotten.
         self.memory.managed.extend(self.managed.take().into_iter().flatten());
         (next, self.memory)
     }
 
+    /// The same fault; where AWS refused the credentials of an AWSAccount, told of that one.
+    fn of_account(&self, fault: Fault) -> Fault {
+        match (&self.account, &fault) {
+            (Ok(account), Fault::Aws(error)) if error.class == ErrorClass::Credentials && !account.is_own() => {
+                self.controller.context.accounts.doubt(account);
+                account.refused(&error.to_string()).into()
+            }
+            _ => fault,
+        }
+    }
+
     async fn fail(&mut self, fault: &Fault) -> Next {
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
-        if let Some(account) = self.account.as_ref().ok().filter(|_| fault.doubts_credentials()) {
-            self.controller.context.accounts.doubt(account);
-        }
         if let Fault::NotOurs(_) = fault {
             // What is there was not made by us, and what we wanted to set was not set.
             self.memory.attempted = None;
@@ -255,7 +263,8 @@ impl<'a, K: Kind> Run<'a, K> {
     /// Makes sure that the account's AWSAccount stays while the object uses it.
     async fn hold_account(&self) -> Result<(), Fault> {
         let Self { controller, permit, key, .. } = self;
-        Ok(controller.context.accounts.hold(permit, self.account()?, &key.namespace).await?)
+        let new = !self.object.has_finalizer();
+        Ok(controller.context.accounts.hold(permit, self.account()?, &key.namespace, new).await?)
     }
 
     /// Sets finalizer and identity, where they are not as they should be.

@@ -68,6 +68,8 @@ async fn a_namespace_has_the_account_that_is_meant_for_it() -> Result<()> {
     world.aws_account("two", &two, meant).await?;
     let said = world.refused("orders", "AccountAmbiguous").await?;
     ensure!(said.contains(&world.account_name("one")) && said.contains(&world.account_name("two")), "{said}");
+    let one_account = world.accounts().get(&world.account_name("one")).await?;
+    ensure!(one_account.metadata.finalizers.is_some(), "its queue is in it still: {:?}", one_account.metadata);
     world.create("bills", json!({})).await?;
     let bills = world.stalled("bills", "AccountAmbiguous").await?;
     ensure!(row(&bills) == "FF-T" && bills.metadata.finalizers.is_none(), "{}", bills.data);
@@ -167,6 +169,8 @@ async fn a_revoked_role_stops_its_own_objects_alone_and_they_recover() -> Result
     world.proxy.fault(Fault::new("*", expired.clone()).of(&ended).always());
     let object = world.says("orders", "CredentialsError").await?;
     ensure!(row(&object) == "TFT-", "it is as last observed: {}", object.data);
+    let said = message(&object, "Reconciling");
+    ensure!(said.contains(&world.account_name("one")) && said.contains("spec.roleARN"), "{said}");
     let account = world.account_says("one", "CredentialsError").await?;
     ensure!(row(&account) == "F-T-", "{}", account.data);
     world.looked_at(&world.aws_name("own"), 2).await?;
