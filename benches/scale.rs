@@ -86,10 +86,7 @@ async fn create(count: usize, budget: Option<f64>) -> Result<()> {
     row(
         &format!("{count} queues to Ready, AWS at 20 ms, flow rate 2,000"),
         &budget.map_or("≤ 1.3 × the floor".into(), |budget| format!("≤ {budget} s")),
-        &format!(
-            "{took:.2} s; floor {floor:.2} s, × {:.2}; {calls:.2} calls a queue; {cpu:.2} s of CPU",
-            took / floor
-        ),
+        &format!("{took:.2} s; floor {floor:.2} s, × {:.2}; {calls:.2} calls a queue; {cpu:.2} s of CPU", took / floor),
     );
     let limit = if count <= 500 { "40 MB" } else { "120 MB" };
     row(&format!("memory with {count} queues"), &format!("≤ {limit}"), &format!("{memory:.0} MB (resident, peak)"));

@@ -175,6 +175,8 @@ async fn dispatch(
     let _ = tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await;
     let _ = tokio::time::timeout(OTHERS_WITHIN, all_asked(&accounts)).await;
     accounts.objects_are_known();
+    // Most were seen before their account was known.
+    controllers.iter().for_each(|(_, controller)| controller.settle());
     info!("reconciling");
     let work = |ready: Ready<ObjectKey>, token: FlowToken| {
         let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());
@@ -281,7 +283,10 @@ fn connections(
 /// Follows the published ConfigMaps; one that somebody has changed brings its object.
 async fn follow_maps(context: Arc<Context>, (mut writer, api): MapWatch, health: Component) {
     let config = watch::config().labels(CONNECTION_LABEL);
-    let apply = |event: watcher::Event<ConfigMap>| {
+    let apply = |mut event: watcher::Event<ConfigMap>| {
+        if let watcher::Event::Apply(map) | watcher::Event::InitApply(map) = &mut event {
+            map.metadata.managed_fields = None;
+        }
         writer.apply_watcher_event(&event);
         let disturbed = match &event {
             watcher::Event::Apply(map) => context.connections.disturbed(map, false).into_iter().collect(),

@@ -86,6 +86,8 @@ pub trait AnyController: Send + Sync {
     fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next>;
     /// Watches the objects of one namespace, or of all, for ever.
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
+    /// Puts every object into the flow that it has by now.
+    fn settle(&self);
     /// The objects as Prometheus sees them.
     fn readings(&self) -> Vec<Reading>;
 }
@@ -305,6 +307,15 @@ impl<K: Kind> AnyController for Controller<K> {
 
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
         Box::pin(async move { self.follow(namespace, health).await })
+    }
+
+    fn settle(&self) {
+        let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
+        for key in keys {
+            if let Some(object) = self.object(&key) {
+                self.context.queue.settle(&key, &self.terms(&object));
+            }
+        }
     }
 
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
