@@ -241,7 +241,8 @@ impl Account {
     pub fn mismatch(&self, resource: &str, id: &str) -> Refusal {
         let way_out = match self.is_own() {
             true => "give it those of the first".to_owned(),
-            false => "set spec.roleARN back to a role of the first".to_owned(),
+            false => "set the object's spec.accountRef back, or the AWSAccount's spec.roleARN to a role of the first"
+                .to_owned(),
         };
         let message = format!(
             "the resource is in the AWS account {resource}, but {} of {id}: {way_out}, or remove the finalizer to leave \

@@ -216,11 +216,13 @@ impl Attendant {
         self.pause()
     }
 
+    /// Give or take a tenth, so that many accounts are not asked about in step.
     fn pause(&self) -> Duration {
-        match self.failures {
+        let pause = match self.failures {
             0 => PROBE,
             failures => (PROBE_AGAIN * 2_u32.saturating_pow(failures - 1)).min(PROBE),
-        }
+        };
+        pause.mul_f64(0.9 + 0.2 * fastrand::f64())
     }
 
     /// Takes needless finalizers away and writes the status; answers when there is more to do.
@@ -243,7 +245,11 @@ impl Attendant {
         let old = view.object.status();
         let new = report::status(view, Timestamp::now());
         let wish = report::wish(&new);
-        let Some(patch) = merge_patch(&old, &new).filter(|_| self.told.as_ref() != Some(&wish)) else { return again };
+        let Some(patch) =
+            merge_patch(&old, &new).filter(|_| self.told.as_ref() != Some(&wish) || !old.contains_key("conditions"))
+        else {
+            return again;
+        };
         if let Some(wait) = self.written.and_then(|at| STATUS.checked_sub(at.elapsed())) {
             return wait;
         }

@@ -56,6 +56,8 @@ struct State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User {
     account_ref: Option<String>,
+    /// The 12-digit account of its resource, where that is fixed.
+    account_id: Option<String>,
     holds: bool,
 }
 
@@ -122,6 +124,21 @@ impl Accounts {
         Ok(account.clone())
     }
 
+    /// An account by which resources of `namespace` in the AWS account `id` are managed, whatever their
+    /// objects name by now: for their deletion.
+    pub fn managing(&self, namespace: &str, id: &str) -> Option<Arc<Account>> {
+        if self.0.own.standing().id() == Some(id) {
+            let mut own = self.state().own.clone();
+            stand(&mut own, &self.0.own.standing());
+            return Some(own);
+        }
+        let in_use = format!("{IN_USE}{namespace}");
+        let state = self.state();
+        let holds = |entry: &&Entry| entry.object.0.metadata.finalizers.iter().flatten().any(|it| *it == in_use);
+        let mut accounts = state.entries.values().filter(holds).map(|entry| &entry.account);
+        accounts.find(|account| account.usable().ok() == Some(id)).cloned()
+    }
+
     /// The account's id, asked of AWS now.
     ///
     /// # Errors
@@ -133,9 +150,10 @@ impl Accounts {
         }
     }
 
-    /// Takes note of an object: what account it names, and whether it has our finalizer.
-    pub fn saw(&self, key: &ObjectKey, account_ref: Option<&str>, holds: bool) {
-        let now = User { account_ref: account_ref.map(str::to_owned), holds };
+    /// Takes note of an object: what account it names, which one its resource is in, and whether it has our
+    /// finalizer.
+    pub fn saw(&self, key: &ObjectKey, account_ref: Option<&str>, account_id: Option<String>, holds: bool) {
+        let now = User { account_ref: account_ref.map(str::to_owned), account_id, holds };
         let mut state = self.state();
         let before = state.users.get(key).cloned();
         if before.as_ref() == Some(&now) {
@@ -365,8 +383,13 @@ impl State {
     }
 
     fn users_of(&self, name: &str) -> BTreeSet<ObjectKey> {
-        // Of several that are meant, any may be the one in which the resource is.
-        let users = self.users.iter().filter(|(key, user)| user.holds && self.choice(key, user).concerns(name));
+        let id = self.entries.get(name).filter(|entry| !entry.account.is_own()).and_then(|it| it.account.id.as_deref());
+        // Of several that are meant, any may be the one in which the resource is; and one in which it is stays
+        // in use, though the object names another by now.
+        let uses = |key: &ObjectKey, user: &User| {
+            self.choice(key, user).concerns(name) || (id.is_some() && user.account_id.as_deref() == id)
+        };
+        let users = self.users.iter().filter(|(key, user)| user.holds && uses(key, user));
         users.map(|(key, _)| key.clone()).collect()
     }
 

@@ -109,7 +109,7 @@ impl<C> Regional<C> {
         let answer = send.instrument(span).await;
         let answer = answer.map_err(|error| AwsError::of(*service, operation, region, self.classify, &error));
         let took = started.elapsed();
-        if let Some(answer) = answer_of(answer.as_ref().err()) {
+        if let Some(answer) = answer_of(*service, answer.as_ref().err()) {
             admitted.ended(answer);
         }
         let outcome = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
@@ -126,12 +126,57 @@ impl<C> Regional<C> {
     }
 }
 
-/// What the flow learns of a call. `None`: nothing, since there were no credentials to call with.
-fn answer_of(error: Option<&AwsError>) -> Option<Answer> {
-    match error {
-        Some(error) if error.throttles_flow() => Some(Answer::Throttled(error.retry_after)),
-        Some(error) if error.class == ErrorClass::Unanswered => Some(Answer::Missed),
-        Some(error) if error.code == super::errors::NO_CREDENTIALS => None,
+/// What the flow of `service` learns of a call. `None`: nothing, since there were no credentials to call
+/// with, and whatever failed was another call.
+fn answer_of(service: Service, error: Option<&AwsError>) -> Option<Answer> {
+    let Some(error) = error else { return Some(Answer::Given) };
+    match error.class {
+        _ if error.service != service || error.code == super::errors::NO_CREDENTIALS => None,
+        _ if error.throttles_flow() => Some(Answer::Throttled(error.retry_after)),
+        // A pause that is asked for is kept, whatever the reason.
+        ErrorClass::Transient if error.retry_after.is_some() => Some(Answer::Throttled(error.retry_after)),
+        ErrorClass::Unanswered => Some(Answer::Missed),
         _ => Some(Answer::Given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_a_flow_learns_of_a_call() {
+        let pause = Some(Duration::from_secs(7));
+        let (given, missed) = (Some(Answer::Given), Some(Answer::Missed));
+        for (service, class, code, retry_after, expected) in [
+            ("sqs", ErrorClass::Throttle, "RequestThrottled", None, Some(Answer::Throttled(None))),
+            ("sqs", ErrorClass::Throttle, "RequestThrottled", pause, Some(Answer::Throttled(pause))),
+            ("sqs", ErrorClass::Throttle, "KmsThrottled", None, given),
+            ("sqs", ErrorClass::Transient, "ServiceUnavailable", None, given),
+            ("sqs", ErrorClass::Transient, "ServiceUnavailable", pause, Some(Answer::Throttled(pause))),
+            ("sqs", ErrorClass::Unanswered, "Timeout", None, missed),
+            ("sqs", ErrorClass::Denied, "AccessDenied", None, given),
+            ("sqs", ErrorClass::Credentials, "ExpiredToken", None, given),
+            ("sqs", ErrorClass::Credentials, super::super::errors::NO_CREDENTIALS, None, None),
+            // The role could not be assumed: SQS was not called.
+            ("sts", ErrorClass::Throttle, "Throttling", None, None),
+            ("sts", ErrorClass::Unanswered, "Timeout", None, None),
+            ("sts", ErrorClass::Credentials, "AccessDenied", None, None),
+        ] {
+            let error = AwsError {
+                service: Service(service),
+                operation: "GetQueueAttributes",
+                region: "eu-west-1".into(),
+                class,
+                code: code.into(),
+                message: String::new(),
+                request_id: None,
+                retry_after,
+            };
+            assert_eq!(answer_of(Service("sqs"), Some(&error)), expected, "{service} {code}");
+        }
+        assert_eq!(answer_of(Service("sqs"), None), given);
     }
 }

@@ -153,9 +153,12 @@ impl AwsError {
         }
     }
 
-    /// Whether it says that the flow calls too often: KMS's throttles are about one key.
+    /// Whether it says that the flow calls too often: KMS's throttles are about one key, those of a role that
+    /// could not be assumed about STS.
     pub fn throttles_flow(&self) -> bool {
-        self.class == ErrorClass::Throttle && !self.code.to_ascii_lowercase().starts_with("kms")
+        self.class == ErrorClass::Throttle
+            && self.operation != "AssumeRole"
+            && !self.code.to_ascii_lowercase().starts_with("kms")
     }
 
     /// The IAM action that is missing, where the error is a denial.
@@ -268,7 +271,9 @@ fn of_credentials(error: &dyn std::error::Error) -> Option<AwsError> {
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<AwsError>() {
             let class = match error.class {
-                ErrorClass::Later(_) | ErrorClass::Throttle | ErrorClass::Transient => error.class,
+                ErrorClass::Later(_) | ErrorClass::Throttle | ErrorClass::Transient | ErrorClass::Unanswered => {
+                    error.class
+                }
                 _ => ErrorClass::Credentials,
             };
             return Some(AwsError { class, ..error.clone() });

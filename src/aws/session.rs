@@ -3,7 +3,11 @@
 //! Roles are assumed through [`super::call::Regional`], as every call is made, so that it is logged,
 //! classified and counted. The SDK's identity cache stands before it and keeps what it yields.
 
-use std::{num::NonZeroU32, sync::Arc, time::SystemTime};
+use std::{
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_credential_types::{
     Credentials,
@@ -20,6 +24,8 @@ use super::{
 /// STS calls a second, of the whole process, in the long run and at once: far below the quotas of AWS.
 const STS_RATE: NonZeroU32 = NonZeroU32::new(20).unwrap();
 const STS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
+/// The longest wait for a role's credentials.
+const ASSUME_WITHIN: Duration = Duration::from_secs(6);
 /// The longest name that STS takes for a session.
 const NAME_LIMIT: usize = 64;
 
@@ -108,6 +114,11 @@ pub(super) struct AssumedRole {
 }
 
 impl AssumedRole {
+    fn unanswered(&self) -> AwsError {
+        let (region, message) = (self.clients.sts_region(), "no answer in time".into());
+        own_error(ErrorClass::Unanswered, "AssumeRole", region, "Timeout", message)
+    }
+
     async fn assume(&self) -> provider::Result {
         let Role { arn, external_id, name, tags } = &*self.role;
         self.clients.may_call_sts("AssumeRole").map_err(CredentialsError::provider_error)?;
@@ -118,7 +129,10 @@ impl AssumedRole {
             let call = sts.assume_role().role_arn(arn).role_session_name(name);
             call.set_external_id(external_id.clone()).set_tags((!tags.is_empty()).then(|| tags.clone())).send()
         };
-        let answer = sts.read("AssumeRole", arn, assume).await.map_err(CredentialsError::provider_error)?;
+        // Well within the time-out of the call that waits for it, or that one would seem not to be answered.
+        let answer = tokio::time::timeout(ASSUME_WITHIN, sts.read("AssumeRole", arn, assume)).await;
+        let answer = answer.map_err(|_| self.unanswered()).and_then(|answer| answer);
+        let answer = answer.map_err(CredentialsError::provider_error)?;
         let given =
             answer.credentials().ok_or_else(|| CredentialsError::unhandled("AssumeRole gave no credentials"))?;
         let expiry = SystemTime::try_from(*given.expiration()).map_err(CredentialsError::unhandled)?;

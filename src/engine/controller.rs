@@ -13,7 +13,7 @@ use std::{
 
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, ObjectMeta},
     core::GroupVersionKind,
     runtime::{
         reflector::{ObjectRef, Store, store},
@@ -159,8 +159,9 @@ impl<K: Kind> Controller<K> {
     }
 
     fn applied(&self, object: &Object, priority: Priority) {
-        let key = key_of::<K>(object);
-        self.context.accounts.saw(&key, object.account_ref(), object.has_finalizer());
+        let key = key_of::<K>(&object.0.metadata);
+        let account_id = object.resource_place().map(|(account_id, _)| account_id);
+        self.context.accounts.saw(&key, object.account_ref(), account_id, object.has_finalizer());
         let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
@@ -200,15 +201,15 @@ impl<K: Kind> Controller<K> {
 
     /// After a list: what it has is applied, and what it no longer has is gone.
     fn listed(&self, namespace: Option<&str>, store: &Store<DynamicObject>) {
-        let objects: Vec<_> = store.state().into_iter().map(|object| Object((*object).clone())).collect();
-        let present: BTreeSet<_> = objects.iter().map(key_of::<K>).collect();
+        let objects = store.state();
+        let present: BTreeSet<_> = objects.iter().map(|object| key_of::<K>(&object.metadata)).collect();
         let gone: Vec<_> = lock(&self.known)
             .keys()
             .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace) && !present.contains(*key))
             .cloned()
             .collect();
         gone.iter().for_each(|key| self.deleted(key));
-        objects.iter().for_each(|object| self.applied(object, Priority::Startup));
+        objects.iter().for_each(|object| self.applied(&Object((**object).clone()), Priority::Startup));
     }
 
     /// How often the resource of `object` is looked at while it is in sync.
@@ -224,10 +225,14 @@ impl<K: Kind> Controller<K> {
     fn terms(&self, object: &Object) -> Terms {
         let told = object.resource_place();
         let account = self.context.accounts.resolve(object.namespace(), object.account_ref()).ok();
-        let rate = account.as_ref().and_then(|account| account.call_rate);
+        let id = told.as_ref().map(|(id, _)| id.as_str()).or_else(|| account.as_ref()?.id.as_deref());
+        // Another account than that of the resource has no say in its rate.
+        let own = account
+            .as_ref()
+            .filter(|account| account.id.as_deref() == id && account.allows_namespace(object.namespace()));
+        let rate = own.and_then(|account| account.call_rate);
         let rate = rate.map_or_else(|| f64::from(self.context.settings.flow_rate), f64::from);
-        let id = told.map(|(id, _)| id).or_else(|| account.as_ref()?.id.as_deref());
-        let region = told.map(|(_, region)| region).or_else(|| object.wished_region());
+        let region = told.as_ref().map(|(_, region)| region.as_str()).or_else(|| object.wished_region());
         let region = region.or_else(|| self.context.clients.default_region()).unwrap_or_default();
         let flow = match (id, &account) {
             (Some(id), _) => Flow::new(id, region, K::SERVICE),
@@ -244,7 +249,7 @@ impl<K: Kind> Controller<K> {
         let result = match next {
             Next::Backoff => "error",
             Next::Throttled => "requeue",
-            Next::Poll(_) | Next::After(..) => "requeue_after",
+            Next::Poll(_) | Next::After(..) | Next::Again(_) => "requeue_after",
             Next::Wait => "success",
         };
         self.context.metrics.reconciled(K::KIND, result, started.elapsed());
@@ -254,10 +259,10 @@ impl<K: Kind> Controller<K> {
     async fn reconcile_once(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
         let Some(object) = self.object(&ready.key) else { return Next::Wait };
         let terms = self.terms(&object);
+        self.context.queue.settle(&ready.key, &terms);
         if terms.flow != ready.flow {
             // Its account has become known, say: there it waits for its turn as the others do.
-            self.context.queue.settle(&ready.key, &terms);
-            return Next::After(Duration::ZERO, ready.priority);
+            return Next::Again(Duration::ZERO);
         }
         let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
         let mut memory = memory.unwrap_or_else(|| {
@@ -266,7 +271,7 @@ impl<K: Kind> Controller<K> {
         });
         let (next, memory) = if memory.waits_for_store(object.version(), Instant::now()) {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
-            (Next::After(STORE_RECHECK, Priority::Progress), memory)
+            (Next::Again(STORE_RECHECK), memory)
         } else {
             Run::new(self, object, memory, ready.clone(), token).finish().await
         };
@@ -291,7 +296,7 @@ impl<K: Kind> Controller<K> {
             writer.apply_watcher_event(&event);
             match event {
                 watcher::Event::Apply(object) => self.applied(&Object(object), Priority::Change),
-                watcher::Event::Delete(object) => self.deleted(&key_of::<K>(&Object(object))),
+                watcher::Event::Delete(object) => self.deleted(&key_of::<K>(&object.metadata)),
                 watcher::Event::InitDone => self.listed(namespace.as_deref(), &reader),
                 watcher::Event::Init | watcher::Event::InitApply(_) => {}
             }
@@ -348,8 +353,9 @@ pub fn resource<K: Kind>() -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(GROUP, VERSION, K::KIND), &plural)
 }
 
-fn key_of<K: Kind>(object: &Object) -> ObjectKey {
-    ObjectKey { kind: K::KIND, namespace: object.namespace().into(), name: object.name().into() }
+fn key_of<K: Kind>(metadata: &ObjectMeta) -> ObjectKey {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    ObjectKey { kind: K::KIND, namespace: text(&metadata.namespace), name: text(&metadata.name) }
 }
 
 fn referable(object: &Object) -> Referable {

@@ -31,7 +31,7 @@ impl<K: Kind> Run<'_, K> {
         let Some(identity) = self.identity_to_dispose()? else {
             return self.release("Released", "nothing was ever created for this object").await;
         };
-        self.check_account(&identity, &self.account_id()?)?;
+        self.reach_account(&identity)?;
         let aws = self.aws(&identity)?;
         let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else { return self.gone(&identity).await };
         let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
@@ -64,6 +64,16 @@ impl<K: Kind> Run<'_, K> {
                 self.release("Spared", &format!("left the {resource} alone: it is not this object's")).await
             }
         }
+    }
+
+    /// Makes sure that the account is called in which the resource is. What the object names by now may be
+    /// another, or refused: that must not keep what is managed from being deleted.
+    fn reach_account(&mut self, identity: &Identity) -> Result<(), Fault> {
+        let Err(fault) = self.account_id().and_then(|id| self.check_account(identity, &id)) else { return Ok(()) };
+        let accounts = &self.controller.context.accounts;
+        let managing = accounts.managing(&self.key.namespace, &identity.account_id).ok_or(fault)?;
+        self.account = Ok(managing);
+        Ok(())
     }
 
     /// Lets the object go, whose resource is not there. "Not there" may also mean that a create has

@@ -48,6 +48,9 @@ pub enum Fault {
     /// The account can't be used now, and may be by itself.
     #[error("{}", .0.message)]
     Account(Refusal),
+    /// AWS refuses the credentials with which the account is called for this object.
+    #[error("{}", .0.message)]
+    Session(Refusal),
     /// The resource must not be touched.
     #[error("{message}")]
     Refused {
@@ -114,7 +117,11 @@ impl Fault {
             Self::Appearing(message) => {
                 Verdict::new(Stage::New, "Creating", message, Next::After(APPEARING_RECHECK, Priority::Progress))
             }
-            Self::Account(Refusal { reason, message }) => retry(reason, message),
+            // As soon as it can be used, its objects are asked for.
+            Self::Account(Refusal { reason, message }) => {
+                Verdict::new(Stage::Failing, reason, message, Next::After(STALLED_RECHECK, Priority::Progress))
+            }
+            Self::Session(Refusal { reason, message }) => retry(reason, message),
             Self::Refused { reason, message } => stalled(reason, message, STALLED_RECHECK),
             Self::NotOurs(message) => Verdict { usable: Usable::No, ..stalled("NameTaken", message, STALLED_RECHECK) },
             Self::ConnectionConflict(message) => {

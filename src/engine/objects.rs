@@ -186,10 +186,19 @@ impl Object {
         }
     }
 
-    /// The account and the region of its resource, as its status tells them.
-    pub fn resource_place(&self) -> Option<(&str, &str)> {
-        let identity = self.0.data.get("status")?.get("identity")?;
-        Some((identity.get("accountID")?.as_str()?, identity.get("region")?.as_str()?))
+    /// The account and the region of its resource, as its status tells them, or its own annotation where the
+    /// status was lost.
+    pub fn resource_place(&self) -> Option<(String, String)> {
+        let place = |identity: &Value| {
+            let text = |field: &str| identity.get(field)?.as_str().map(str::to_owned);
+            Some((text("accountID")?, text("region")?))
+        };
+        let told = self.0.data.get("status").and_then(|status| place(status.get("identity")?));
+        told.or_else(|| {
+            let recorded: Value = serde_json::from_str(self.annotation(crd::IDENTITY)?).ok()?;
+            let own = recorded["object"] == format!("{}/{}", self.namespace(), self.name());
+            if own { place(&recorded) } else { None }
+        })
     }
 
     /// The region that its spec names.

@@ -104,7 +104,7 @@ impl<'a, K: Kind> Run<'a, K> {
         match (&self.account, &fault) {
             (Ok(account), Fault::Aws(error)) if error.class == ErrorClass::Credentials && !account.is_own() => {
                 self.controller.context.accounts.doubt(account);
-                account.refused(&error.to_string()).into()
+                Fault::Session(account.refused(&error.to_string()))
             }
             _ => fault,
         }
@@ -324,8 +324,11 @@ impl<'a, K: Kind> Run<'a, K> {
 
     /// A status that differs in volatile fields alone is written seldom; that AWS throttles, once.
     fn worth_writing(&self, verdict: &Verdict, patch: &Map<String, Value>) -> bool {
-        if verdict.next == Next::Throttled && self.object.standing() != Standing::Changed {
-            let told = |condition: &Condition| condition.type_ == "Synced" && condition.reason == THROTTLED;
+        if verdict.next == Next::Throttled {
+            let told = |condition: &Condition| {
+                (condition.type_.as_str(), condition.reason.as_str()) == ("Synced", THROTTLED)
+                    && condition.observed_generation == self.object.generation()
+            };
             return !conditions(&self.object.status()).iter().any(told);
         }
         if patch.keys().any(|field| !K::VOLATILE.contains(&field.as_str())) {

@@ -21,7 +21,7 @@ pub struct Circuit {
 enum State {
     Closed { misses: u32 },
     Open { since: Instant, until: Instant, pause: Duration },
-    Probing { since: Instant, pause: Duration },
+    Probing { since: Instant, pause: Duration, missed: bool },
 }
 
 /// What a circuit lets pass.
@@ -77,14 +77,18 @@ impl Circuit {
     /// A probe begins.
     pub fn probe(&mut self) {
         if let State::Open { since, pause, .. } = self.state {
-            self.state = State::Probing { since, pause };
+            self.state = State::Probing { since, pause, missed: false };
         }
     }
 
-    /// The run that was the probe has ended. If it has called nobody, the next one probes.
+    /// The run that was the probe has ended: in vain, or without calling anybody; then the next one probes.
     pub fn probe_ended(&mut self, now: Instant) {
-        if let State::Probing { since, pause } = self.state {
-            self.state = State::Open { since, until: now, pause };
+        if let State::Probing { since, pause, missed } = self.state {
+            let longer = (pause * 2).min(LAST_PROBE);
+            self.state = match missed {
+                true => State::Open { since, until: now + longer, pause: longer },
+                false => State::Open { since, until: now, pause },
+            };
         }
     }
 
@@ -107,9 +111,9 @@ impl Circuit {
                 self.openings += 1;
                 Some(Turn::Opened)
             }
-            State::Probing { since, pause } => {
-                let pause = (pause * 2).min(LAST_PROBE);
-                self.state = State::Open { since, until: now + pause, pause };
+            // Perhaps of a call that began before: the probe goes on until it has ended.
+            State::Probing { since, pause, .. } => {
+                self.state = State::Probing { since, pause, missed: true };
                 None
             }
             // A call that began before.

@@ -89,9 +89,10 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
         self.shared.with(|scheduler| scheduler.remove(key));
     }
 
-    /// The right to call AWS in `flow` for those who are not run by the queue: nothing is reserved.
+    /// The right to call AWS in `flow` for those who are not run by the queue: nothing is reserved, nothing
+    /// held back, and nothing learned.
     pub fn token(&self, flow: Flow) -> FlowToken {
-        FlowToken::new(flow, 0, None, self.listener())
+        FlowToken::new(flow, 0, None, Arc::new(|_, _| ()))
     }
 
     /// Runs what is due with `work` until `stop` completes, then waits for what still runs.

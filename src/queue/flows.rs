@@ -10,7 +10,7 @@ use std::{
 use super::{
     circuit::{Circuit, Passage, Turn},
     flow::{Calls, Flow, Priority},
-    lanes::Lanes,
+    lanes::{Lanes, Ticket},
     limiter::Limiter,
     slots::Slots,
     token::{Answer, Report},
@@ -20,6 +20,9 @@ use super::{
 pub const QUANTUM: u32 = 4;
 /// How much of a flow's rate polls may take.
 const POLL_SHARE: f64 = 0.8;
+/// How many times more than the ceiling would need polls are stretched at most; the limiter holds back the
+/// rest.
+const STRETCH_LIMIT: f64 = 4.0;
 /// A flow without keys is forgotten after this long, with what its limiter has learned.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// Flows that are kept in any case.
@@ -182,7 +185,9 @@ impl FlowState {
     fn stretch(&self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
         let wished = self.load as f64 / MICRO;
-        (wished / (POLL_SHARE * self.limiter.sustainable())).max(1.0)
+        // What is scheduled stays scheduled: a rate that is low for a while must not blind for hours.
+        let rate = self.limiter.sustainable().max(self.limiter.ceiling() / STRETCH_LIMIT);
+        (wished / (POLL_SHARE * rate)).max(1.0)
     }
 }
 
@@ -199,9 +204,10 @@ impl Flows {
         }
     }
 
-    /// The flow's id, with `rate` as its ceiling where that is given.
-    pub(super) fn id(&mut self, flow: &Flow, rate: Option<f64>, now: Instant) -> usize {
-        if let Some(id) = self.ids.get(flow).copied() {
+    /// The flow's id, which is probably `guess`, with `rate` as its ceiling where that is given.
+    pub(super) fn id(&mut self, flow: &Flow, guess: Option<usize>, rate: Option<f64>, now: Instant) -> usize {
+        let guessed = guess.filter(|id| self.get(*id).is_some_and(|state| state.flow == *flow));
+        if let Some(id) = guessed.or_else(|| self.ids.get(flow).copied()) {
             if let (Some(rate), Some(state)) = (rate, self.get_mut(id))
                 && (state.limiter.ceiling() - rate).abs() > f64::EPSILON
             {
@@ -250,8 +256,9 @@ impl Flows {
     }
 
     /// A key of `priority` became ready.
-    pub(super) fn ready(&mut self, id: usize, priority: Priority) {
-        let Some(state) = self.get(id) else { return };
+    pub(super) fn ready(&mut self, id: usize, priority: Priority, ticket: Ticket, now: Instant) {
+        let Some(state) = self.get_mut(id) else { return };
+        state.lanes.push(priority, ticket, now);
         let told = priority == Priority::Change && state.circuit.open_since().is_some();
         match state.place {
             Place::Active | Place::Blocked => {}
@@ -337,7 +344,7 @@ impl Flows {
 
     /// The flow hears how a call went.
     pub(super) fn report(&mut self, flow: &Flow, report: Report, now: Instant) {
-        let id = self.id(flow, None, now);
+        let id = self.id(flow, None, None, now);
         let Some(state) = self.get_mut(id) else { return };
         state.used = now;
         let since = state.circuit.open_since();
@@ -388,7 +395,7 @@ impl Flows {
         now
     }
 
-    /// All flows.
+    /// All flows that have keys.
     pub(super) fn views(&self) -> Vec<FlowView> {
         let view = |state: &FlowState| FlowView {
             flow: state.flow.clone(),
@@ -399,7 +406,8 @@ impl Flows {
             open: state.circuit.open_since().is_some(),
             stretch: state.stretch(),
         };
-        self.states.iter().flatten().map(view).collect()
+        let in_use = |state: &&FlowState| state.keys > 0 || state.running > 0;
+        self.states.iter().flatten().filter(in_use).map(view).collect()
     }
 
     fn forget_unused(&mut self, now: Instant) {

@@ -90,9 +90,12 @@ impl Limiter {
         self.tokens = (self.tokens - 1.0).max(-burst(self.rate));
     }
 
-    /// Gives back what was reserved and not used.
-    pub fn give_back(&mut self, calls: u32) {
-        self.tokens = (self.tokens + f64::from(calls)).min(burst(self.rate));
+    /// Gives back what was reserved and not used. Just after a throttle that only pays debts: what the
+    /// bucket held was too much.
+    pub fn give_back(&mut self, calls: u32, now: Instant) {
+        let throttled = self.throttled.is_some_and(|at| now.saturating_duration_since(at) < ONE_THROTTLE);
+        let most = if throttled { self.tokens.max(0.0) } else { burst(self.rate) };
+        self.tokens = (self.tokens + f64::from(calls)).min(most);
     }
 
     /// AWS has throttled a call, and asks perhaps for a pause.
@@ -200,6 +203,18 @@ mod tests {
         assert_eq!(limiter.take(1, start + SECOND), Err(start + MS * 20 + SECOND * 7));
         limiter.throttled(Some(SECOND * 86_400), start + SECOND * 2);
         assert_eq!(limiter.take(1, start + SECOND * 3), Err(start + SECOND * 62), "no pause is for ever");
+    }
+
+    #[test]
+    fn what_is_given_back_after_a_throttle_brings_no_new_burst() {
+        let start = Instant::now();
+        let mut limiter = Limiter::new(100.0, start);
+        while limiter.take(2, start).is_ok() {}
+        limiter.throttled(None, start);
+        (0..16).for_each(|_| limiter.give_back(1, start));
+        assert!(limiter.take(1, start).is_err());
+        limiter.give_back(1, start + SECOND);
+        assert!(limiter.take(1, start + SECOND).is_ok());
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub enum Next {
     Poll(Duration),
     /// After this long. As after a poll, failures so far are forgotten.
     After(Duration, Priority),
+    /// After this long, as if it had not run.
+    Again(Duration),
     /// After a backoff that grows with every failure in a row.
     Backoff,
     /// As soon as its flow allows: AWS has throttled the flow, which is not the key's fault.
@@ -149,18 +151,21 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// Asks for `key` at `at`, on `terms`. A change forgets earlier failures.
     pub fn add(&mut self, key: K, terms: &Terms, priority: Priority, at: Instant, now: Instant) {
-        let flow = self.flows.id(&terms.flow, Some(terms.rate), now);
-        let id = self.ids.get(&key).copied().unwrap_or_else(|| self.insert(key, terms, flow));
-        self.move_to(id, terms, flow);
-        self.ask(id, priority, at);
+        let known = self.ids.get(&key).copied();
+        let before = known.and_then(|id| Some(self.entries.get(id)?.as_ref()?.flow));
+        let flow = self.flows.id(&terms.flow, before, Some(terms.rate), now);
+        let id = known.unwrap_or_else(|| self.insert(key, terms, flow));
+        self.entry(id).into_iter().for_each(|entry| entry.forgotten = false);
+        self.move_to(id, terms, flow, now);
+        self.ask(id, priority, at, now);
     }
 
-    /// Asks for a key that is known, on the terms that it has. Whether it is.
-    pub fn wake(&mut self, key: &K, priority: Priority, at: Instant) -> bool {
+    /// Asks for a key that is known, at once and on the terms that it has. Whether it is.
+    pub fn wake(&mut self, key: &K, priority: Priority, now: Instant) -> bool {
         let Some(id) = self.ids.get(key).copied() else { return false };
         let known = self.entry(id).is_some_and(|entry| !entry.forgotten);
         if known {
-            self.ask(id, priority, at);
+            self.ask(id, priority, now, now);
         }
         known
     }
@@ -168,8 +173,8 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     /// From now on a key that is known is run on `terms`.
     pub fn settle(&mut self, key: &K, terms: &Terms, now: Instant) {
         if let Some(id) = self.ids.get(key).copied() {
-            let flow = self.flows.id(&terms.flow, Some(terms.rate), now);
-            self.move_to(id, terms, flow);
+            let flow = self.flows.id(&terms.flow, None, Some(terms.rate), now);
+            self.move_to(id, terms, flow, now);
         }
     }
 
@@ -238,7 +243,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
         // Asked for while it ran: whichever is earlier, and the reconcile will decide anew.
         let both = again.into_iter().chain(due).reduce(|(a, at), (b, bt)| (a.min(b), at.min(bt)));
         if let Some((priority, at)) = both {
-            self.list(id, priority, at);
+            self.list(id, priority, at, now);
         }
     }
 
@@ -315,9 +320,9 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     }
 
     /// The terms of an entry are these from now on. One that is ready goes over to its new flow.
-    fn move_to(&mut self, id: usize, terms: &Terms, flow: usize) {
+    fn move_to(&mut self, id: usize, terms: &Terms, flow: usize, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
-        (entry.calls, entry.phase, entry.forgotten) = (terms.calls, terms.phase, false);
+        (entry.calls, entry.phase) = (terms.calls, terms.phase);
         let before = entry.flow;
         if before == flow {
             return;
@@ -332,17 +337,17 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
         self.flows.get_mut(before).into_iter().for_each(|state| state.keys = state.keys.saturating_sub(1));
         self.flows.get_mut(flow).into_iter().for_each(|state| state.keys += 1);
         if let Place::Due(priority, at) | Place::Ready(priority, at) = place {
-            self.list(id, priority, at);
+            self.list(id, priority, at, now);
         }
     }
 
-    fn ask(&mut self, id: usize, priority: Priority, at: Instant) {
+    fn ask(&mut self, id: usize, priority: Priority, at: Instant, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
         if priority == Priority::Change {
             (entry.failures, entry.backoff_until) = (0, None);
         }
         match &mut entry.place {
-            Place::Idle => self.list(id, priority, at),
+            Place::Idle => self.list(id, priority, at, now),
             Place::Running(_, again) => {
                 let (before, due) = again.unwrap_or((priority, at));
                 *again = Some((before.min(priority), due.min(at)));
@@ -352,17 +357,23 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
                 // Asking once more for what is listed as it is would only lose it its place.
                 if (raised, earlier) != (*before, *due) {
                     self.withdraw(id);
-                    self.list(id, raised, earlier);
+                    self.list(id, raised, earlier, now);
                 }
             }
         }
     }
 
-    /// Takes an idle entry up as due.
-    fn list(&mut self, id: usize, priority: Priority, at: Instant) {
+    /// Takes an idle entry up as due, or as ready where it is due already.
+    fn list(&mut self, id: usize, priority: Priority, at: Instant, now: Instant) {
         self.stamp += 1;
         let stamp = self.stamp;
         let Some(entry) = self.entry(id) else { return };
+        if at <= now {
+            (entry.place, entry.stamp) = (Place::Ready(priority, at), stamp);
+            let flow = entry.flow;
+            self.flows.ready(flow, priority, Ticket { slot: id, stamp }, now);
+            return;
+        }
         (entry.place, entry.stamp) = (Place::Due(priority, at), stamp);
         self.due.push(Reverse((at, stamp, id)));
         self.waiting += 1;
@@ -412,17 +423,14 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
             entry.place = Place::Ready(priority, at);
             let flow = entry.flow;
             self.waiting -= 1;
-            if let Some(state) = self.flows.get_mut(flow) {
-                state.lanes.push(priority, Ticket { slot: id, stamp }, now);
-            }
-            self.flows.ready(flow, priority);
+            self.flows.ready(flow, priority, Ticket { slot: id, stamp }, now);
         }
     }
 
     fn free_slot(&mut self, run: Running, unused: u32, now: Instant) {
         if let Some(state) = self.flows.get_mut(run.flow) {
             state.running = state.running.saturating_sub(1);
-            state.limiter.give_back(unused);
+            state.limiter.give_back(unused, now);
             if run.mode == Mode::Probe {
                 state.circuit.probe_ended(now);
             }
@@ -436,11 +444,12 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     fn decide(&mut self, id: usize, run: Running, ended: Ended, now: Instant) -> Option<(Priority, Instant)> {
         let (epoch, jitter) = (self.epoch, ended.jitter.clamp(0.0, 1.0));
         let entry = self.entry(id)?;
-        if !matches!(ended.next, Next::Backoff | Next::Throttled) {
+        if !matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_)) {
             (entry.failures, entry.backoff_until) = (0, None);
         }
         let (flow, calls, phase, old) = (entry.flow, entry.calls, entry.phase, entry.load);
-        let mut load = 0;
+        // What goes on being polled when this is over still counts.
+        let mut load = if matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_)) { old } else { 0 };
         let due = match ended.next {
             Next::Poll(wished) => {
                 load = load_of(calls.poll, wished);
@@ -459,6 +468,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
                 let until = entry.backoff_until.unwrap_or(now).max(now);
                 Some((Priority::Progress, until))
             }
+            Next::Again(pause) => Some((run.priority, now + pause)),
             Next::Throttled => Some((run.priority, now + AFTER_THROTTLE.mul_f64(jitter))),
             Next::Wait => None,
         };
