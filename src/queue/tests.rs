@@ -328,6 +328,41 @@ fn a_clock_that_jumps_neither_stalls_nor_floods() {
 }
 
 #[test]
+fn a_rate_that_is_low_for_a_while_does_not_put_polls_off_for_hours() {
+    let mut bench = Bench::new(WIDE);
+    for key in 0..5_000 {
+        bench.add(key, &terms(0, 100.0), Priority::Poll);
+    }
+    for second in 0..120 {
+        bench.now = bench.start + SECOND * second;
+        bench.it.report(&flow(0), Report::Ended(Answer::Throttled(None)), bench.now);
+        while let Some(ready) = bench.pop() {
+            bench.it.finish(&ready.key, ended(Next::Poll(SECOND * 30)), bench.now);
+        }
+    }
+    let view = &bench.it.flows()[0];
+    assert!(view.rate < 1.0 && view.stretch <= 9.0, "{view:?}");
+}
+
+#[test]
+fn a_run_that_was_none_keeps_priority_and_failures() {
+    let mut bench = Bench::new(WIDE);
+    bench.add(1, &terms(0, FAST), Priority::Change);
+    for _ in 0..3 {
+        assert!(bench.pop().is_some());
+        bench.finish(1, Next::Backoff);
+        bench.advance();
+    }
+    bench.it.wake(&1, Priority::Progress, bench.now);
+    let before = bench.pop().unwrap();
+    bench.finish(1, Next::Again(SECOND));
+    bench.advance();
+    let after = bench.pop().unwrap();
+    assert_eq!((after.failures, after.priority), (before.failures, before.priority));
+    assert_eq!(after.failures, 3);
+}
+
+#[test]
 fn another_flow_takes_what_is_ready_with_it() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, &terms(0, FAST), Priority::Change);
@@ -338,7 +373,7 @@ fn another_flow_takes_what_is_ready_with_it() {
     bench.advance();
     assert_eq!(bench.pop().unwrap().flow, flow(2));
     let held: Vec<_> = bench.it.flows().into_iter().map(|view| (view.flow, view.running)).collect();
-    assert_eq!(held, [(flow(0), 0), (flow(1), 0), (flow(2), 1)]);
+    assert_eq!(held, [(flow(2), 1)], "flows without keys are not shown");
 }
 
 #[derive(Clone, Debug)]

@@ -86,6 +86,54 @@ async fn a_namespace_has_the_account_that_is_meant_for_it() -> Result<()> {
 }
 
 #[tokio::test]
+async fn an_object_that_names_another_account_keeps_its_own_in_use_and_can_be_deleted() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let (one, two) = (another_account().await?, another_account().await?);
+    world.aws_account("one", &one, json!({})).await?;
+    world.aws_account("two", &two, json!({ "callRate": 1 })).await?;
+    world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
+    world.in_sync("orders").await?;
+    world.patch("orders", json!({ "spec": { "accountRef": world.account_ref("two") } })).await?;
+    let object = world.stalled("orders", "AccountMismatch").await?;
+    let said = message(&object, "Stalled");
+    ensure!(said.contains(&one.id) && said.contains(&two.id) && said.contains("spec.accountRef back"), "{said}");
+    // The account in which the queue is does not go, and serves the deletion.
+    world.delete_account("one").await?;
+    world.account_says("one", "InUse").await?;
+    let begins = format!("fairlead_flow_rate_ceiling{{account=\"{}\",region=\"eu-west-1\"", one.id);
+    let metrics = world.operator()?.metrics().await?;
+    let ceiling = metrics.lines().find(|line| line.starts_with(&begins)).unwrap_or_default();
+    ensure!(ceiling.ends_with(" 100.0"), "another account's rate is in effect: {ceiling:?}");
+    world.delete("orders").await?;
+    ensure!(world.queues_of(&one).await?.is_empty() && world.queues_of(&two).await?.is_empty());
+    world.account_gone("one").await
+}
+
+#[tokio::test]
+async fn another_call_rate_holds_at_once() -> Result<()> {
+    let world = World::start(Aws::Ministack).await?;
+    let one = another_account().await?;
+    world.aws_account("one", &one, json!({ "callRate": 40 })).await?;
+    world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
+    world.in_sync("orders").await?;
+    let begins = format!("fairlead_flow_rate_ceiling{{account=\"{}\",region=\"eu-west-1\"", one.id);
+    for (rate, shown) in [(40, " 40.0"), (50, " 50.0")] {
+        world.patch_account("one", json!({ "callRate": rate })).await?;
+        world
+            .eventually(shown, async || match world.operator().map(|operator| operator.metrics()) {
+                Ok(metrics) => {
+                    let text = metrics.await.map_err(|error| format!("{error:#}"))?;
+                    let line = text.lines().find(|line| line.starts_with(&begins)).unwrap_or_default().to_owned();
+                    if line.ends_with(shown) { Ok(()) } else { Err(line) }
+                }
+                Err(error) => Err(format!("{error:#}")),
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_account_that_is_not_there_is_waited_for() -> Result<()> {
     let world = World::quiet(Aws::Ministack).await?;
     let one = another_account().await?;
