@@ -37,6 +37,10 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 test: tools ## Run all tests: unit, property, CRD and end to end
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
 
+.PHONY: bench
+bench: tools ## Measure: the scheduler, and the whole process at scale (about 10 minutes)
+	cargo bench --locked
+
 .PHONY: lint
 lint: ## Check the format, and run clippy with warnings denied
 	cargo fmt --all --check

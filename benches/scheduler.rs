@@ -68,7 +68,9 @@ fn push_and_pop(criterion: &mut Criterion) {
                     let Some(ready) = scheduler.pop(*now) else { panic!("nothing is ready") };
                     let ended = Ended { next: Next::Wait, unused: 0, jitter: 0.5 };
                     scheduler.finish(&ready.key, ended, *now);
-                    scheduler.add(ready.key, &terms[round % FLOWS], Priority::ALL[round % 4], *now, *now);
+                    // On its own terms, which are those of its number.
+                    let number: usize = ready.key.name["queue-".len()..].parse().unwrap_or_default();
+                    scheduler.add(ready.key, &terms[number % FLOWS], Priority::ALL[round % 4], *now, *now);
                 }
                 black_box(scheduler.running())
             },
