@@ -235,7 +235,7 @@ fn an_unknown_variable_is_warned_of_with_what_was_meant() -> Result<()> {
 }
 
 /// Setting, bad value, and what is said of it.
-const BAD: [(&str, &str, &str); 23] = [
+const BAD: [(&str, &str, &str); 31] = [
     ("FAIRLEAD_REGION", "EU West", "allowed: an AWS region, for example eu-west-1"),
     ("FAIRLEAD_WATCH_NAMESPACES", "Shop", "allowed: names of namespaces, separated by commas"),
     ("FAIRLEAD_WATCH_NAMESPACES", "a,,b", "\"\": allowed: names of namespaces, separated by commas"),
@@ -255,6 +255,14 @@ const BAD: [(&str, &str, &str); 23] = [
     ("FAIRLEAD_CONCURRENCY", "0", "allowed: a number from 1 to 1024"),
     ("FAIRLEAD_CONCURRENCY", "1025", "allowed: a number from 1 to 1024"),
     ("FAIRLEAD_CONCURRENCY", "many", "allowed: a number from 1 to 1024"),
+    ("FAIRLEAD_POLL_INTERVALS", "SQSQueue", "an interval is Kind=seconds, for example SQSQueue=60"),
+    ("FAIRLEAD_POLL_INTERVALS", "SQSQueue=0", "allowed: 1 to 86400 seconds"),
+    ("FAIRLEAD_POLL_INTERVALS", "Queue=60", "Queue is no kind; known: SQSQueue"),
+    ("FAIRLEAD_REGION_CONCURRENCY", "0", "allowed: a number from 1 to 1024"),
+    ("FAIRLEAD_FLOW_CONCURRENCY", "-1", "allowed: a number from 1 to 1024"),
+    ("FAIRLEAD_FLOW_RATE", "0", "allowed: 1 to 10000 calls a second"),
+    ("FAIRLEAD_FLOW_RATE", "10001", "allowed: 1 to 10000 calls a second"),
+    ("FAIRLEAD_METRICS_ADDR", "8080", "allowed: an IP address and a port"),
     ("FAIRLEAD_HEALTH_ADDR", "8081", "allowed: an IP address and a port, for example 0.0.0.0:8081 or [::]:8081"),
     ("FAIRLEAD_HEALTH_ADDR", "localhost:8081", "allowed: an IP address and a port"),
     ("FAIRLEAD_IDENTITY", "a b", "allowed: 1 to 128 characters without spaces"),
