@@ -1,7 +1,5 @@
 //! What AWSAccounts do to everybody: the one called `default`, and several operators on one cluster.
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use kube::api::DeleteParams;
 use serde_json::json;
@@ -65,10 +63,14 @@ async fn two_operators_share_an_account_without_a_fight() -> Result<()> {
     }
     let finalizers = async || one.accounts().get("shared").await.map(|it| it.metadata.finalizers.unwrap_or_default());
     ensure!(finalizers().await?.len() == 2, "{:?}", finalizers().await?);
-    // What both have to say is said; then nobody writes.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    // What both have to say is said, a status at most every 2 s; then nobody writes, while both go on looking.
+    for world in [&one, &two] {
+        world.resyncs(6).await?;
+    }
     let settled = one.accounts().get("shared").await?;
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    for world in [&one, &two] {
+        world.resyncs(5).await?;
+    }
     let later = one.accounts().get("shared").await?;
     ensure!(settled.metadata.resource_version == later.metadata.resource_version, "{} {}", settled.data, later.data);
     ensure!(is(&later, "Ready", "True"), "{}", later.data);
