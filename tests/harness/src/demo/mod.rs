@@ -95,7 +95,7 @@ impl Demo {
     }
 
     async fn install(&mut self) -> Result<()> {
-        self.screen.step("Install the kind SQSQueue, and the operator's permissions");
+        self.screen.step("Install the kinds SQSQueue and AWSAccount, and the operator's permissions");
         command("kubectl apply --server-side -f deploy/crds -f deploy/rbac.yaml");
         self.stage.install().await
     }
