@@ -122,7 +122,8 @@ struct Running {
 /// All entries.
 #[derive(Debug)]
 pub struct Scheduler<K> {
-    ids: HashMap<K, usize>,
+    /// Its hash is seeded, since tenants choose the names, and is asked at each step.
+    ids: HashMap<K, usize, ahash::RandomState>,
     entries: Vec<Option<Entry<K>>>,
     free: Vec<usize>,
     flows: Flows,
@@ -137,7 +138,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     /// An empty scheduler, begun `now`.
     pub fn new(limits: Limits, now: Instant) -> Self {
         Self {
-            ids: HashMap::new(),
+            ids: HashMap::default(),
             entries: Vec::new(),
             free: Vec::new(),
             flows: Flows::new(),
