@@ -49,6 +49,8 @@ pub enum Wish {
     Hold,
     /// Not to claim it. A tenure is renewed all the same: what runs under it is yet to end.
     Leave,
+    /// To stop being its holder at once and without a word, so that it has to expire.
+    Abandon,
     /// To let it go. Only to be wished when nothing runs under it and nothing can begin.
     Release,
 }
@@ -249,9 +251,9 @@ impl Lease {
         Some(Leadership { epoch: *epoch, age: *age, how: *how })
     }
 
-    /// Whether nobody holds it, so far as can be told: it says so, or it has stood unchanged for the duration.
-    pub fn is_free(&self) -> bool {
-        self.tenure.is_none() && self.claimable().is_some()
+    /// What the replica wants of it.
+    pub fn wish(&self) -> Wish {
+        self.wish
     }
 
     /// Who holds it, as far as was seen.
@@ -275,7 +277,12 @@ impl Lease {
         let mut read = false;
         match event {
             Event::Tick => {}
-            Event::Wish(wish) => self.wish = wish,
+            Event::Wish(wish) => {
+                self.wish = wish;
+                if wish == Wish::Abandon {
+                    self.tenure = None;
+                }
+            }
             Event::Read { sight, consistent } => self.read(sight, consistent),
             Event::Written(version) => read = !self.written(version),
             Event::Conflict => {
@@ -372,8 +379,8 @@ impl Lease {
         }
     }
 
-    /// What the newest record may be claimed on.
-    fn claimable(&self) -> Option<How> {
+    /// What a claim would be founded on now, where one is allowed.
+    pub fn claimable(&self) -> Option<How> {
         let record = self.seen.record()?;
         match record.holder {
             _ if self.is_own() => Some(How::Again),
@@ -392,7 +399,8 @@ impl Lease {
         }
         let Some(record) = self.seen.record() else {
             // Whoever creates them released is given the time to.
-            let create = self.wish != Wish::Release && self.seen.unchanged() >= self.timing.renew_interval;
+            let create =
+                matches!(self.wish, Wish::Hold | Wish::Leave) && self.seen.unchanged() >= self.timing.renew_interval;
             return create.then(|| self.send(WriteKind::Create, How::Released, None, wall));
         };
         let base = Some(record.version.clone());
