@@ -4,3 +4,4 @@ pub mod endpoint;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod statusz;
