@@ -210,7 +210,7 @@ async fn caches_filled(health: &Health) {
     }
 }
 
-async fn connect() -> Result<Client, AppError> {
+pub(crate) async fn connect() -> Result<Client, AppError> {
     let mut config = Config::infer().await.map_err(|error| AppError::Kubernetes(no_config(&error)))?;
     // The queue retries, with fairness and backoff; a client that does so too would hide it.
     config.default_retry = false;
