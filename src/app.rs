@@ -53,6 +53,7 @@ use crate::{
         health::{Component, Health, Liveness},
         metrics::Metrics,
         pulse::Pulse,
+        statusz::statusz,
     },
 };
 
@@ -156,7 +157,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect::<Vec<_>>().into();
     let read = controllers.clone();
     metrics.read(move || read.iter().flat_map(|(_, controller)| controller.readings()).collect());
-    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone())));
+    let told = leadership::teller(&setup.replica, &permits, controllers.clone(), queue.clone());
+    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone()).merge(statusz(told))));
     tasks.spawn(accounts::controller::follow(context.clone(), health.component("watch of AWSAccount")));
     tasks.spawn(accounts::controller::follow_own(context.clone()));
     for (map_watch, component) in maps {
@@ -311,6 +313,14 @@ async fn caches_filled(health: &Health) {
     while health.problems().iter().any(|problem| problem.starts_with("watch of ")) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A client of the cluster that the environment names.
+///
+/// # Errors
+/// Where it names none.
+pub(crate) async fn connect() -> Result<Client, AppError> {
+    Client::try_from(infer().await?).map_err(|error| AppError::Kubernetes(error.to_string()))
 }
 
 async fn infer() -> Result<Config, AppError> {

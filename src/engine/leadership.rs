@@ -1,16 +1,20 @@
 //! What follows from leading a shard, or no longer leading it: which objects are reconciled, and what
 //! is seen of it from outside.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use super::controller::Controllers;
+use jiff::Timestamp;
+
+use super::{controller::Controllers, objects::ObjectKey};
 use crate::{
     accounts::registry::Accounts,
-    shard::{Permits, Shard, leases::name_of},
+    queue::dispatcher::Queue,
+    shard::{Permits, Shard, leases::name_of, membership::Replica, permit::Glimpse},
     telemetry::{
         health::Component,
         metrics::{Metrics, Reading},
         pulse::Pulse,
+        statusz::{QueueStatusz, ShardStatusz, Statusz},
     },
 };
 
@@ -67,10 +71,50 @@ pub async fn watch_reads(reading: Pulse, health: Component) {
     }
 }
 
+/// What tells of this replica at one moment.
+pub fn teller(
+    replica: &Replica,
+    permits: &Permits,
+    controllers: Controllers,
+    queue: Queue<ObjectKey>,
+) -> impl Fn() -> Statusz + Clone + Send + Sync + 'static {
+    let (identity, permits) = (replica.identity.to_string(), permits.clone());
+    let started_at = Timestamp::from_microsecond(replica.started).unwrap_or_default();
+    move || {
+        let shard = |shard: Shard| {
+            let Glimpse { led, draining, holder, holder_age, epoch, outstanding, valid_for } = permits.glimpse(shard);
+            ShardStatusz {
+                shard: u16::try_from(shard.index()).unwrap_or(u16::MAX),
+                led,
+                draining,
+                holder: holder.map(|holder| holder.to_string()),
+                holder_age_seconds: rounded(holder_age),
+                epoch: epoch.map(|epoch| epoch.to_string()),
+                valid_for_seconds: rounded(valid_for),
+                objects: controllers.iter().map(|(_, controller)| controller.count(shard)).sum(),
+                outstanding_permits: outstanding,
+            }
+        };
+        let (depth, running) = queue.load();
+        Statusz {
+            identity: identity.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at,
+            shards: Shard::all(permits.shards()).map(shard).collect(),
+            queue: QueueStatusz { depth, running },
+        }
+    }
+}
+
+/// Seconds, to a tenth.
+fn rounded(time: Duration) -> f64 {
+    (time.as_secs_f64() * 10.0).round() / 10.0
+}
+
 /// Shows in the metrics what is led.
 #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 pub fn show(permits: &Permits, metrics: &Metrics) {
-    let permits = Arc::new(permits.clone());
+    let permits = permits.clone();
     metrics.read(move || {
         let mut led = 0.0;
         let mut readings = Vec::new();

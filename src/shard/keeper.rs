@@ -359,6 +359,9 @@ impl Loop {
     fn tell(&mut self, index: usize, acknowledged: bool, now: Moment) {
         let Self { setup, slots, .. } = self;
         let Some(slot) = slots.get_mut(index) else { return };
+        if let Some(record) = slot.lease.record() {
+            setup.permits.saw(slot.shard, slot.lease.holder(), record.version.number);
+        }
         let leadership = slot.lease.leadership();
         let stop = setup.timing.stop();
         if let Some(leads) = leadership {

@@ -51,6 +51,10 @@ struct Gate {
     outstanding: usize,
     /// Whether a call to AWS was cut off in this epoch: it may still take effect.
     tainted: bool,
+    /// Who holds the Lease, and since when its record has stood as it is.
+    holder: Option<Arc<str>>,
+    record: u64,
+    holder_since: Option<Moment>,
     /// Tells leaderships apart, and those that had run out before they were renewed.
     term: u64,
 }
@@ -86,6 +90,25 @@ pub enum NoPermit {
     /// The call was under way when the leadership ran out. What became of it is not known.
     #[error("the call was cut off when the leadership of the object's shard ran out")]
     CutOff,
+}
+
+/// A shard at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// Whether this replica leads it.
+    pub led: bool,
+    /// Whether nothing begins in it any more, since it is being handed over.
+    pub draining: bool,
+    /// Who holds its Lease.
+    pub holder: Option<Arc<str>>,
+    /// For how long the Lease has stood unchanged.
+    pub holder_age: Duration,
+    /// The leadership.
+    pub epoch: Option<u64>,
+    /// Permits that are out.
+    pub outstanding: usize,
+    /// How long what runs may go on.
+    pub valid_for: Duration,
 }
 
 /// How far a closed shard is from being handed over.
@@ -163,16 +186,19 @@ impl Permits {
         (self.0.refused.load(Ordering::Relaxed), self.0.cut_off.load(Ordering::Relaxed))
     }
 
-    /// How many permits of the shard are out.
-    pub fn outstanding(&self, shard: Shard) -> usize {
-        self.gate(shard).map_or(0, |gate| gate.outstanding)
-    }
-
-    /// How long what runs may go on.
-    pub fn valid_for(&self, shard: Shard) -> Duration {
+    /// What is known of a shard at the moment.
+    pub fn glimpse(&self, shard: Shard) -> Glimpse {
         let now = (self.0.clock)();
-        let held = self.gate(shard).and_then(|gate| gate.held);
-        held.map_or(Duration::ZERO, |held| self.left(held, now))
+        let Some(gate) = self.gate(shard) else { return Glimpse::default() };
+        Glimpse {
+            led: gate.held.is_some(),
+            draining: gate.held.is_some() && gate.closed,
+            holder: gate.holder.clone(),
+            holder_age: gate.holder_since.map_or(Duration::ZERO, |since| now.since(since).longest),
+            epoch: gate.held.map(|held| held.epoch),
+            outstanding: gate.outstanding,
+            valid_for: gate.held.map_or(Duration::ZERO, |held| self.left(held, now)),
+        }
     }
 
     fn gate(&self, shard: Shard) -> Option<MutexGuard<'_, Gate>> {
@@ -200,6 +226,15 @@ impl Permits {
             gate.closed = false;
             drop(gate);
             self.turn();
+        }
+    }
+
+    /// Who holds the Lease, by the record of this version.
+    pub(super) fn saw(&self, shard: Shard, holder: Option<&Arc<str>>, record: u64) {
+        let now = (self.0.clock)();
+        let Some(mut gate) = self.gate(shard) else { return };
+        if gate.record != record {
+            (gate.record, gate.holder, gate.holder_since) = (record, holder.cloned(), Some(now));
         }
     }
 
