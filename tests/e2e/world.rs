@@ -51,6 +51,8 @@ pub struct World {
     pub aws_url: String,
     /// Further variables of the operator.
     pub env: Vec<(String, String)>,
+    /// Where the operator's Leases are: of this test alone, and not deleted with its objects.
+    leases: String,
     operator: Option<Operator>,
 }
 
@@ -64,9 +66,11 @@ impl World {
             Aws::Moto => Emulator::shared_moto().await?,
         };
         let namespace = cluster.namespace("e2e").await?;
+        let leases = cluster.lease_namespace().await?;
         // Names are of this namespace alone, also where two tests share an account.
         let env = [
             ("FAIRLEAD_WATCH_NAMESPACES", namespace.as_str()),
+            ("FAIRLEAD_NAMESPACE", leases.as_str()),
             ("FAIRLEAD_RESOURCE_NAME", "{namespace}-{name}"),
             ("RECONCILE_FREQUENCY_SECONDS", "1"),
             ("RUST_LOG", "info,fairlead=debug"),
@@ -79,6 +83,7 @@ impl World {
             aws_url: emulator.url(),
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             namespace,
+            leases,
             operator: None,
         })
     }
@@ -107,6 +112,7 @@ impl World {
 
     /// Starts an operator as this service account of `fairlead-system`, and does not wait.
     pub async fn launch(&self, account: &str) -> Result<Operator> {
+        self.cluster.grant_leases(&self.leases, account).await?;
         let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", account).await?;
         let binary = env!("CARGO_BIN_EXE_fairlead");
         let mut spec = OperatorSpec::new(binary, kubeconfig, self.proxy.url(), &self.account.access_key);

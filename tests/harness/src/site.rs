@@ -61,10 +61,16 @@ impl Site {
         let cluster = Cluster::shared().await?;
         cluster.install(deploy).await?;
         let namespace = cluster.namespace("load").await?;
+        let leases = cluster.lease_namespace().await?;
+        cluster.grant_leases(&leases, "fairlead").await?;
         let admin = cluster.admin_client().await?;
         let seen = Arc::default();
         let watch = tokio::spawn(follow(queues(&admin, &namespace), Arc::clone(&seen)));
-        let env = [("FAIRLEAD_WATCH_NAMESPACES", namespace.as_str()), ("RUST_LOG", "info")];
+        let env = [
+            ("FAIRLEAD_WATCH_NAMESPACES", namespace.as_str()),
+            ("FAIRLEAD_NAMESPACE", leases.as_str()),
+            ("RUST_LOG", "info"),
+        ];
         Ok(Site {
             cluster,
             account: "111122223333".to_owned(),

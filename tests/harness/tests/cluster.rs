@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use fairlead_harness::cluster::{Cluster, client};
 use fairlead_harness::wait::eventually;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{Api, DeleteParams, ObjectMeta, PostParams};
 
@@ -121,7 +122,21 @@ spec:
     schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
 "#;
 
-const RBAC: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: fairlead-system}\n";
+const RBAC: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: fairlead-system}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: fairlead, namespace: fairlead-system}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: fairlead, namespace: fairlead-system}
+rules:
+- {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [list, create]}
+"#;
 
 #[tokio::test]
 async fn installed_kinds_are_served_and_collected_at_once() -> Result<()> {
@@ -145,7 +160,23 @@ async fn installed_kinds_are_served_and_collected_at_once() -> Result<()> {
         .await?;
     cluster.kubectl(&["delete", "thing", "a"]).await?;
     let maps: Api<ConfigMap> = Api::namespaced(cluster.admin_client().await?, "default");
-    tokio::time::timeout(Duration::from_secs(10), gone(&maps, "of-a")).await?
+    tokio::time::timeout(Duration::from_secs(10), gone(&maps, "of-a")).await??;
+    leases_are_for_one_test_alone(&cluster).await
+}
+
+/// The rights of the shipped Role, in a namespace of the test's own and nowhere else.
+async fn leases_are_for_one_test_alone(cluster: &Cluster) -> Result<()> {
+    let (ours, theirs) = (cluster.lease_namespace().await?, cluster.lease_namespace().await?);
+    for _operator in 0..2 {
+        cluster.grant_leases(&ours, "fairlead").await?;
+    }
+    let kubeconfig = cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?;
+    let operator = client(&kubeconfig).await?;
+    let leases = |namespace: &str| Api::<Lease>::namespaced(operator.clone(), namespace);
+    leases(&ours).list(&Default::default()).await?;
+    let refused = leases(&theirs).list(&Default::default()).await.err().context("not refused")?;
+    assert!(refused.to_string().contains("cannot list resource"), "{refused}");
+    Ok(())
 }
 
 fn tempdir(name: &str) -> Result<std::path::PathBuf> {

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 mod control_plane;
 mod kubeconfig;
 mod kubectl;
+mod leases;
 
 use control_plane::Running;
 

@@ -54,6 +54,8 @@ impl Stage {
             .env("FAIRLEAD_COUNT_INTERVAL", SECONDS)
             .env("FAIRLEAD_ALLOW_ADOPTION", "default/*")
             .env("FAIRLEAD_ALLOW_OBSERVE", "default/*")
+            // Its Leases are where deploy/ has them.
+            .env("FAIRLEAD_NAMESPACE", "fairlead-system")
             .env("RUST_LOG", "info");
         let operator = Operator::start(&spec)?;
         operator.ready(deadline).await?;
