@@ -138,7 +138,9 @@ impl Server {
                 let read = self.with(State::read);
                 match hook {
                     Hook::None => {}
-                    Hook::Wait(barrier) => drop(barrier.wait().await),
+                    Hook::Wait(barrier) => {
+                        barrier.wait().await;
+                    }
                     Hook::TakenOverBy(other) => {
                         self.with(|state| state.apply(&json!({ "spec": { "holderIdentity": other } })));
                     }
