@@ -11,6 +11,7 @@
 //! | [`process`] | child processes that never outlive the run |
 //! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
+//! | [`tcp_proxy`] | a proxy for any TCP connection: refuses, swallows, freezes, delays, cuts |
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
 
@@ -27,5 +28,6 @@ pub mod process;
 mod run;
 pub mod site;
 pub mod sqs;
+pub mod tcp_proxy;
 pub mod tools;
 pub mod wait;

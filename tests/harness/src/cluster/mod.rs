@@ -2,6 +2,7 @@
 //! controllers for namespaces, garbage collection and service accounts.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -113,17 +114,32 @@ impl Cluster {
 
     /// A kubeconfig that acts as a service account, by a token of it.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        self.service_account_kubeconfig_at(namespace, name, self.address()?).await
+    }
+
+    /// The same by way of a proxy before the API server; it listens on 127.0.0.1, as the certificate says.
+    pub async fn service_account_kubeconfig_at(
+        &self,
+        namespace: &str,
+        name: &str,
+        address: SocketAddr,
+    ) -> Result<PathBuf> {
         let lifetime = "--duration=24h";
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace, lifetime]).await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let path = self.scratch.path().join(format!("{namespace}-{name}-{number}.kubeconfig"));
-        kubeconfig::write(&path, &self.running.server, &self.running.ca, token.trim())?;
+        kubeconfig::write(&path, &format!("https://{address}"), &self.running.ca, token.trim())?;
         Ok(path)
     }
 
     /// The API server's address.
     pub fn server(&self) -> &str {
         &self.running.server
+    }
+
+    /// The same without the scheme.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.server().trim_start_matches("https://").parse()?)
     }
 
     /// The API server's process, to stop it for a while or to read its log.
