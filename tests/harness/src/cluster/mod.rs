@@ -17,6 +17,7 @@ mod leases;
 
 use control_plane::Running;
 
+use crate::process::Signal;
 use crate::run::Scratch;
 use crate::tools::{ControlPlane, Tools};
 
@@ -142,9 +143,24 @@ impl Cluster {
         Ok(self.server().trim_start_matches("https://").parse()?)
     }
 
-    /// The API server's process, to stop it for a while or to read its log.
-    pub fn apiserver(&self) -> &crate::process::Process {
-        &self.running.apiserver
+    /// Sends a signal to the API server, such as to let it hang for a while.
+    pub fn signal_apiserver(&self, signal: Signal) -> Result<()> {
+        self.running.apiserver().signal(signal)
+    }
+
+    /// Ends the API server by a signal, and waits for its end.
+    pub async fn stop_apiserver(&self, signal: Signal) -> Result<()> {
+        self.running.stop_apiserver(signal).await
+    }
+
+    /// Starts the API server again, with the port and the etcd of its predecessor, and waits until it serves.
+    pub async fn start_apiserver(&self) -> Result<()> {
+        self.running.start_apiserver().await
+    }
+
+    /// Sends a signal to etcd, such as to let it hang for a while.
+    pub fn signal_etcd(&self, signal: Signal) -> Result<()> {
+        self.running.etcd.signal(signal)
     }
 
     async fn run_kubectl(&self, args: &[&str], input: &str) -> Result<Result<String, String>> {
