@@ -26,10 +26,12 @@ use crate::{
     },
     crd::CONNECTION_LABEL,
     engine::{
-        controller::{AnyController, Context},
+        controller::{Context, Controllers},
+        leadership,
         objects::{ObjectKey, bounded},
         publish::Connections,
         watch,
+        watches::Watches,
     },
     kinds::KINDS,
     queue::{
@@ -39,11 +41,19 @@ use crate::{
         token::FlowToken,
     },
     settings::Settings,
-    shard::Permits,
+    shard::{
+        Permits, clock,
+        keeper::{self, Keeper, KeeperError},
+        lease::Timing,
+        leases::Leases,
+        membership::Replica,
+    },
     telemetry::{
         endpoint,
-        health::{Component, Health},
+        health::{Component, Health, Liveness},
         metrics::Metrics,
+        pulse::Pulse,
+        statusz::statusz,
     },
 };
 
@@ -53,6 +63,8 @@ const ACCOUNT_WITHIN: Duration = Duration::from_secs(5);
 const OTHERS_WITHIN: Duration = Duration::from_secs(2);
 /// How long running reconciles may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long the release of the Leases may take after that.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why the operator could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -72,18 +84,27 @@ pub enum AppError {
     /// A task that runs for ever has ended.
     #[error("a part of the process has ended, which is a bug in Fairlead: {0}")]
     Task(String),
-    /// A signal handler can't be installed.
-    #[error("signals: {0}")]
+    /// The settings contradict each other.
+    #[error("{0}")]
+    Settings(String),
+    /// The Leases can't be kept.
+    #[error(transparent)]
+    Leases(#[from] KeeperError),
+    /// A signal handler can't be installed, or a thread started.
+    #[error("signals and threads: {0}")]
     Signals(#[from] std::io::Error),
 }
 
-/// Runs the operator until SIGTERM or SIGINT.
+/// Runs the operator until SIGTERM or SIGINT. A second signal ends it at once, and the Leases expire.
 ///
 /// # Errors
 /// [`AppError`], where it can't start.
 pub async fn run(settings: Settings) -> Result<(), AppError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let client = connect().await?;
+    let stop = stop_signals()?;
+    let timing = settings.lease_timing().map_err(AppError::Settings)?;
+    let config = infer().await?;
+    let watches = Watches::default();
+    let client = watches.observe(config.clone()).map_err(AppError::Kubernetes)?;
     let cluster = cluster_id(&client, &settings).await?;
     check_crds(&client).await?;
     let (reachability, metrics) = (Reachability::of_own(), Metrics::default());
@@ -97,15 +118,21 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let account = OwnAccount::new(&clients);
 
     let health = Health::default();
+    let permits = Permits::new(settings.shards, timing, clock::system());
+    let setup = lease_setup(&settings, &config, timing, &permits, &metrics);
+    let liveness =
+        Liveness { leases: setup.turning.clone(), reading: setup.reading.clone(), queue: queue.pulse(), watches };
     let mut tasks = JoinSet::new();
     let listener = endpoint::bind("FAIRLEAD_HEALTH_ADDR", settings.health_addr).await.map_err(AppError::Endpoint)?;
-    tasks.spawn(endpoint::serve(listener, endpoint::health(health.clone())));
+    tasks.spawn(endpoint::serve(listener, endpoint::health(health.clone(), liveness)));
     let listener = endpoint::bind("FAIRLEAD_METRICS_ADDR", settings.metrics_addr).await.map_err(AppError::Endpoint)?;
-    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone())));
     tasks.spawn(account.clone().watch(reachability, health.component("aws")));
 
     info!(
         version = env!("CARGO_PKG_VERSION"),
+        identity = %setup.replica.identity,
+        shards = settings.shards,
+        leases = setup.leases.namespace(),
         namespaces = settings.watch_namespaces.join(","),
         may_adopt = settings.allow_adoption.len(),
         poll_seconds = settings.reconcile_frequency_seconds,
@@ -118,50 +145,123 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         client,
         clients,
         accounts: accounts.clone(),
-        permits: Permits,
-        instance: settings.identity.clone(),
+        permits: permits.clone(),
+        instance: settings.replica_name(),
         settings,
         cluster,
         queue: queue.clone(),
         connections,
         metrics: metrics.clone(),
     });
-    let controllers: Vec<_> = KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect();
-    let read: Vec<_> = controllers.iter().map(|(_, controller)| controller.clone()).collect();
-    metrics.read(move || read.iter().flat_map(|controller| controller.readings()).collect());
+    let controllers: Controllers =
+        KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect::<Vec<_>>().into();
+    let read = controllers.clone();
+    metrics.read(move || read.iter().flat_map(|(_, controller)| controller.readings()).collect());
+    let told = leadership::teller(&setup.replica, &permits, controllers.clone(), queue.clone());
+    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone()).merge(statusz(told))));
     tasks.spawn(accounts::controller::follow(context.clone(), health.component("watch of AWSAccount")));
     tasks.spawn(accounts::controller::follow_own(context.clone()));
     for (map_watch, component) in maps {
         tasks.spawn(follow_maps(context.clone(), map_watch, component));
     }
-    for (kind, controller) in &controllers {
+    for (kind, controller) in controllers.iter() {
         for namespace in &namespaces {
             let place = namespace.as_deref().map_or_else(String::new, |namespace| format!(" in {namespace}"));
             let component = health.component(format!("watch of {kind}{place}"));
             tasks.spawn(controller.clone().watch(namespace.clone(), component));
         }
     }
+    tasks.spawn(leadership::watch_reads(setup.reading.clone(), health.component("leases")));
+    tasks.spawn(leadership::follow(permits.clone(), controllers.clone(), accounts.clone()));
+    leadership::show(&permits, &metrics);
+    let mut keeper = Keeper::start(setup)?;
+    let stopper = keeper.stopper();
     let stop = async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stop.await;
         info!("stopping: what runs is finished first");
+        // Each shard is handed over as soon as nothing of it runs.
+        stopper.stop();
     };
     tokio::select! {
-        () = dispatch(&queue, &controllers, &health, (account, accounts), stop) => {
-            info!("stopped");
-            Ok(())
-        }
+        () = dispatch(&queue, &controllers, &health, (account, accounts), stop) => {}
         // They run for ever: without one of them the rest would be blind, and look healthy.
-        ended = tasks.join_next() => Err(AppError::Task(match ended {
+        ended = tasks.join_next() => return Err(AppError::Task(match ended {
             Some(Err(panic)) => panic.to_string(),
             _ => "it came to its end".into(),
         })),
+        ended = keeper.ended() => {
+            info!("stopped");
+            return ended.map_err(AppError::Leases);
+        }
     }
+    match tokio::time::timeout(FAREWELL, keeper.ended()).await {
+        Ok(ended) => ended?,
+        Err(_) => warn!("not every Lease could be released: the rest has to expire"),
+    }
+    info!("stopped");
+    Ok(())
+}
+
+/// Completes at the first SIGTERM or SIGINT. The second ends the process.
+fn stop_signals() -> Result<impl Future<Output = ()>, AppError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (first, stopped) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut any = async || {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        any().await;
+        // Nobody waits where the process is ending anyway.
+        let _ = first.send(());
+        any().await;
+        warn!("stopped at once by a second signal: what ran goes on elsewhere, when the Leases have expired");
+        std::process::exit(1);
+    });
+    Ok(async move {
+        let _ = stopped.await;
+    })
+}
+
+/// What it takes to keep the Leases.
+fn lease_setup(
+    settings: &Settings,
+    config: &Config,
+    timing: Timing,
+    permits: &Permits,
+    metrics: &Metrics,
+) -> keeper::Setup {
+    let pod = settings.replica_name();
+    let replica = Replica {
+        identity: format!("{pod}_{:08x}", fastrand::u32(..)).into(),
+        pod,
+        pod_uid: settings.pod_uid.clone().unwrap_or_default(),
+        revision: settings.revision.clone().unwrap_or_default(),
+        started: wall(),
+    };
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let config = config.clone();
+    let connect = Arc::new(move || Client::try_from(config.clone()).map_err(|error| error.to_string()));
+    keeper::Setup {
+        leases: Leases::new(connect, &namespace, timing),
+        replica,
+        timing,
+        permits: permits.clone(),
+        clock: clock::system(),
+        wall,
+        metrics: metrics.clone(),
+        turning: Pulse::default(),
+        reading: Pulse::default(),
+    }
+}
+
+fn wall() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
 }
 
 /// Runs what is due until `stop`, after every cache has been filled.
 async fn dispatch(
     queue: &Queue<ObjectKey>,
-    controllers: &[(&'static str, Arc<dyn AnyController>)],
+    controllers: &Controllers,
     health: &Health,
     (account, accounts): (OwnAccount, Accounts),
     stop: impl Future<Output = ()>,
@@ -187,15 +287,20 @@ async fn dispatch(
             }
         }
     };
-    let stopping = async {
-        stop.await;
-        tokio::spawn(async {
-            tokio::time::sleep(DRAIN).await;
-            warn!("what still runs after {} s is cut off; the next start goes on with it", DRAIN.as_secs());
-            std::process::exit(0);
-        });
+    let (begin, stopping) = tokio::sync::oneshot::channel();
+    let stopping = async move {
+        let _ = stopping.await;
     };
-    queue.run(work, stopping).await;
+    let drained = queue.run(work, stopping);
+    tokio::pin!(drained);
+    tokio::select! {
+        () = &mut drained => return,
+        () = &mut stop => {}
+    }
+    let _ = begin.send(());
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        warn!("what still runs after {} s is cut off; whoever leads next goes on with it", DRAIN.as_secs());
+    }
 }
 
 async fn all_asked(accounts: &Accounts) {
@@ -210,11 +315,19 @@ async fn caches_filled(health: &Health) {
     }
 }
 
-async fn connect() -> Result<Client, AppError> {
+/// A client of the cluster that the environment names.
+///
+/// # Errors
+/// Where it names none.
+pub(crate) async fn connect() -> Result<Client, AppError> {
+    Client::try_from(infer().await?).map_err(|error| AppError::Kubernetes(error.to_string()))
+}
+
+async fn infer() -> Result<Config, AppError> {
     let mut config = Config::infer().await.map_err(|error| AppError::Kubernetes(no_config(&error)))?;
     // The queue retries, with fairness and backoff; a client that does so too would hide it.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| AppError::Kubernetes(error.to_string()))
+    Ok(config)
 }
 
 /// Where KUBECONFIG is set it was meant, and nothing else is to be told about.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, str::FromStr, time::Duration};
 
 use clap::{ArgMatches, Args, parser::ValueSource};
 
-use crate::{kinds::KINDS, queue::slots::Limits, telemetry::logs::LogFormat};
+use crate::{kinds::KINDS, queue::slots::Limits, shard::lease::Timing, telemetry::logs::LogFormat};
 
 /// The prefix of Fairlead's own environment variables.
 pub const PREFIX: &str = "FAIRLEAD_";
@@ -91,9 +91,56 @@ pub struct Settings {
     #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081", value_parser = address)]
     pub health_addr: SocketAddr,
 
-    /// This replica's name, in the events that it writes: the pod's name.
-    #[arg(long, env = "FAIRLEAD_IDENTITY", value_name = "NAME", default_value = "fairlead", value_parser = identity)]
-    pub identity: String,
+    /// This replica's name, by which Leases and events speak of it: the pod's name. Default: the host's
+    /// name.
+    #[arg(long, env = "FAIRLEAD_IDENTITY", value_name = "NAME", value_parser = identity)]
+    pub identity: Option<String>,
+
+    /// Into how many shards the objects are divided: 1 (one leader, the others stand by) or 16 (every
+    /// replica leads some). All replicas must say the same; to change it, scale to zero replicas first.
+    #[arg(long, env = "FAIRLEAD_SHARDS", value_name = "1|16", default_value = "1", value_parser = shards)]
+    pub shards: u8,
+
+    /// The namespace of the Leases by which replicas share the work. Default: the pod's own, else that
+    /// of the kubeconfig's context.
+    #[arg(long, env = "FAIRLEAD_NAMESPACE", value_name = "NAME", value_parser = namespace)]
+    pub namespace: Option<String>,
+
+    /// Which revision of its Deployment this replica is of: the pod's label `pod-template-hash`. While a
+    /// rollout goes on, shards go to the newest revision. Default: none.
+    #[arg(long, env = "FAIRLEAD_REVISION", value_name = "HASH", value_parser = identity)]
+    pub revision: Option<String>,
+
+    /// The uid of this replica's pod, with which its membership Lease goes. Default: none.
+    #[arg(long, env = "FAIRLEAD_POD_UID", value_name = "UID", value_parser = identity)]
+    pub pod_uid: Option<String>,
+
+    /// How many seconds a leader may be silent before another replica takes over, 0.1 to 300. The same
+    /// on all replicas, as the other times of Leases.
+    #[arg(long, env = "FAIRLEAD_LEASE_DURATION", value_name = "SECONDS", default_value = "8", value_parser = lease_time)]
+    pub lease_duration: Duration,
+
+    /// Seconds between two renewals of a Lease, 0.1 to 300.
+    #[arg(long, env = "FAIRLEAD_LEASE_RENEW_INTERVAL", value_name = "SECONDS", default_value = "2", value_parser = lease_time)]
+    pub lease_renew_interval: Duration,
+
+    /// The longest wait for the API server's answer about a Lease, in seconds, 0.1 to 300.
+    #[arg(long, env = "FAIRLEAD_LEASE_CALL_TIMEOUT", value_name = "SECONDS", default_value = "1.5", value_parser = lease_time)]
+    pub lease_call_timeout: Duration,
+
+    /// Seconds between two reads of all Leases, 0.1 to 300.
+    #[arg(long, env = "FAIRLEAD_LEASE_OBSERVE_INTERVAL", value_name = "SECONDS", default_value = "1", value_parser = lease_time)]
+    pub lease_observe_interval: Duration,
+
+    /// How many seconds before FAIRLEAD_LEASE_DURATION is over all work of a leader is cut off, 0.1 to
+    /// 300: room for clocks that differ.
+    #[arg(long, env = "FAIRLEAD_LEASE_MARGIN", value_name = "SECONDS", default_value = "1", value_parser = lease_time)]
+    pub lease_margin: Duration,
+
+    /// How many seconds must be left until the cut-off for a call that changes something to begin, 0.1 to
+    /// 300.
+    #[arg(long, env = "FAIRLEAD_LEASE_PERMIT_LEAST", value_name = "SECONDS", default_value = "2", value_parser = lease_time)]
+    pub lease_permit_least: Duration,
 
     /// The form of log lines. What is logged, RUST_LOG says.
     #[arg(long, env = "FAIRLEAD_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -155,6 +202,31 @@ impl Settings {
             region: self.region_concurrency.into(),
             flow: self.flow_concurrency.into(),
         }
+    }
+
+    /// The times of Leases.
+    ///
+    /// # Errors
+    /// Where they don't fit each other: which, and the way out.
+    pub fn lease_timing(&self) -> Result<Timing, String> {
+        let timing = Timing {
+            duration: self.lease_duration,
+            renew_interval: self.lease_renew_interval,
+            call_timeout: self.lease_call_timeout,
+            observe_interval: self.lease_observe_interval,
+            margin: self.lease_margin,
+            permit_least: self.lease_permit_least,
+        };
+        timing.check().map(|()| timing)
+    }
+
+    /// This replica's name.
+    pub fn replica_name(&self) -> String {
+        let host = || {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            identity(&name).unwrap_or_else(|_| "fairlead".into())
+        };
+        self.identity.clone().unwrap_or_else(host)
     }
 
     /// The settings in effect, given where each came from: a frequency that the user set holds for
@@ -310,6 +382,16 @@ pub fn seconds(text: &str) -> Result<u64, String> {
 
 fn concurrency(text: &str) -> Result<u16, String> {
     text.trim().parse().ok().filter(|it| (1..=1_024).contains(it)).ok_or("allowed: a number from 1 to 1024".into())
+}
+
+fn shards(text: &str) -> Result<u8, String> {
+    text.trim().parse().ok().filter(|it| crate::shard::COUNTS.contains(it)).ok_or("allowed: 1 or 16".into())
+}
+
+fn lease_time(text: &str) -> Result<Duration, String> {
+    let seconds: Option<f64> = text.trim().parse().ok();
+    let seconds = seconds.filter(|seconds| (0.1..=300.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or("allowed: 0.1 to 300 seconds".into())
 }
 
 fn rate(text: &str) -> Result<u16, String> {

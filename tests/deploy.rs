@@ -1,10 +1,15 @@
 //! What deploy/ and README tell people to apply: a real API server takes it, and it grants what the
 //! operator needs.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use fairlead_harness::cluster::Cluster;
+use axum::http::Request;
+use fairlead_harness::{
+    cluster::{Cluster, client},
+    wait::eventually,
+};
+use kube::client::Body;
 use serde_json::{Value, json};
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
@@ -34,21 +39,68 @@ async fn the_kustomization_builds_and_is_accepted() -> Result<()> {
         "sqsqueues.aws.fairlead.dev",
         "awsaccounts.aws.fairlead.dev",
         "serviceaccount/fairlead",
+        "role.rbac.authorization.k8s.io/fairlead ",
+        "role.rbac.authorization.k8s.io/fairlead-status",
+        "rolebinding.rbac.authorization.k8s.io/fairlead",
         "deployment.apps/fairlead",
+        "poddisruptionbudget.policy/fairlead",
+        "flowschema.flowcontrol.apiserver.k8s.io/fairlead-leases",
     ] {
         ensure!(answer.contains(object), "{object} is not in {answer}");
     }
     Ok(())
 }
 
-#[tokio::test]
-async fn every_crd_is_in_the_kustomization() -> Result<()> {
+#[test]
+fn every_manifest_is_in_the_kustomization() -> Result<()> {
     let kustomization = std::fs::read_to_string(format!("{DEPLOY}/kustomization.yaml"))?;
-    for crd in std::fs::read_dir(format!("{DEPLOY}/crds"))? {
-        let name = format!("crds/{}", crd?.file_name().display());
-        ensure!(kustomization.contains(&name), "deploy/kustomization.yaml lacks {name}");
+    for directory in ["", "crds/"] {
+        for file in std::fs::read_dir(format!("{DEPLOY}/{directory}"))? {
+            let name = format!("{directory}{}", file?.file_name().display());
+            if name.ends_with(".yaml") && name != "kustomization.yaml" {
+                ensure!(kustomization.contains(&format!("- {name}\n")), "deploy/kustomization.yaml lacks {name}");
+            }
+        }
     }
     Ok(())
+}
+
+/// The operator's renewals are not to wait behind the workloads of the cluster.
+#[tokio::test]
+async fn requests_for_leases_have_the_priority_of_leader_election() -> Result<()> {
+    let cluster = cluster().await?;
+    cluster.kubectl(&["apply", "-f", &format!("{DEPLOY}/flowschema.yaml")]).await?;
+    let template = "--output=jsonpath={.metadata.uid}";
+    let level = cluster.kubectl(&["get", "prioritylevelconfiguration", "leader-election", template]).await?;
+    let operator = client(&cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?).await?;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/fairlead-system/leases";
+    let lease = format!("{leases}/none");
+    let watch = format!("{leases}?watch=true&timeoutSeconds=1");
+    for (method, path) in
+        [("GET", leases), ("GET", &watch), ("GET", &lease), ("POST", leases), ("PUT", &lease), ("DELETE", &lease)]
+    {
+        // In effect once the API server has read it.
+        eventually(&format!("{method} {path} to be prior"), Duration::from_secs(30), async || {
+            match priority_of(&operator, method, path).await {
+                Ok(given) if given == level => Ok(()),
+                other => Err(format!("{other:?} is not {level}")),
+            }
+        })
+        .await?;
+    }
+    let others = ["/api/v1/configmaps", "/apis/coordination.k8s.io/v1/namespaces/default/leases"];
+    for path in others {
+        ensure!(priority_of(&operator, "GET", path).await? != level, "{path} is prior too");
+    }
+    Ok(())
+}
+
+/// The uid of the priority level that the API server gave a request.
+async fn priority_of(client: &kube::Client, method: &str, path: &str) -> Result<String> {
+    let request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+    let answer = client.send(request.body(Body::from(b"{}".to_vec()))?).await?;
+    let level = answer.headers().get("X-Kubernetes-PF-PriorityLevel-UID");
+    Ok(level.context("no priority level is told")?.to_str()?.to_owned())
 }
 
 /// A Deployment is accepted whatever its pods are: only a pod shows that the namespace takes it.

@@ -37,6 +37,7 @@ use crate::{
         watch,
     },
     queue::flow::Priority,
+    shard::{NoPermit, Shard},
     telemetry::health::Component,
 };
 
@@ -227,7 +228,12 @@ impl Attendant {
 
     /// Takes needless finalizers away and writes the status; answers when there is more to do.
     async fn settle(&mut self, view: &View) -> Duration {
-        let permit = self.context.permits.grant();
+        // It belongs to no shard: the leader of the first one keeps it.
+        let permit = match self.context.permits.grant(Shard::FIRST) {
+            Ok(permit) => permit,
+            Err(NoPermit::NotLed) => return PROBE,
+            Err(_) => return PROBE_AGAIN,
+        };
         let writer = self.accounts().writer();
         if !view.needless.is_empty() {
             let all = view.object.0.metadata.finalizers.iter().flatten();
@@ -265,7 +271,7 @@ impl Attendant {
 
     fn failed(&self, error: &KubeError) -> Duration {
         match error {
-            KubeError::Conflict | KubeError::Gone => {}
+            KubeError::Conflict | KubeError::Gone | KubeError::NoPermit(_) => {}
             error => warn!(account = self.name, %error, "the AWSAccount could not be written"),
         }
         PROBE_AGAIN

@@ -70,10 +70,16 @@ impl Entry {
         }
         let asked = same.is_some_and(|before| before.asked);
         let code = same.and_then(|before| before.code.clone());
+        let known = before.as_ref().map(|before| before.namespaces().map(str::to_owned).collect::<Vec<_>>());
         let (held, signal, writing) =
             before.map_or_else(Default::default, |before| (before.held, before.signal, before.writing));
         let account = Arc::new(account);
-        Self { object, account, default_for, unreadable, asked, suspect: false, signal, writing, code, held }
+        let mut entry =
+            Self { object, account, default_for, unreadable, asked, suspect: false, signal, writing, code, held };
+        // Another replica has an object that is about to use it, which may not have been seen here.
+        let new = known.map(|known| entry.new_since(&known)).unwrap_or_default();
+        new.iter().for_each(|namespace| entry.hold(namespace));
+        entry
     }
 
     /// Whether nothing is to be waited for that asking AWS would tell.
@@ -103,6 +109,7 @@ impl Entry {
             | ErrorClass::Transient
             | ErrorClass::Unanswered
             | ErrorClass::Shut(_)
+            | ErrorClass::NoPermit
                 if account.id.is_some() =>
             {
                 return;
@@ -111,7 +118,8 @@ impl Entry {
             | ErrorClass::Throttle
             | ErrorClass::Transient
             | ErrorClass::Unanswered
-            | ErrorClass::Shut(_) => {
+            | ErrorClass::Shut(_)
+            | ErrorClass::NoPermit => {
                 let Refusal { reason, message } = account.unknown();
                 Some(Refusal { reason, message: format!("{message}: {error}") })
             }
@@ -122,6 +130,10 @@ impl Entry {
     /// Takes note that an object of `namespace` is about to use it.
     pub(super) fn hold(&mut self, namespace: &str) {
         self.held.insert(namespace.into(), Instant::now());
+    }
+
+    fn new_since(&self, known: &[String]) -> Vec<String> {
+        self.namespaces().filter(|namespace| !known.iter().any(|it| it == namespace)).map(str::to_owned).collect()
     }
 
     /// Whether an object of `namespace` may have begun to use it, without having been seen since.

@@ -7,7 +7,7 @@ use std::{future::Future, time::Instant};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tracing::{Instrument as _, debug, debug_span};
+use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::{
     Service,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     queue::token::{Answer, FlowToken},
-    shard::Permit,
+    shard::{NoPermit, Permit},
     telemetry::metrics::Metrics,
 };
 
@@ -73,10 +73,11 @@ impl<C> Regional<C> {
     /// A call that may change something in AWS.
     ///
     /// # Errors
-    /// The classified error of the call. One of class `Transient` may have had its effect.
+    /// The classified error of the call. One of class `Transient` may have had its effect, and so may one that
+    /// was cut off (`NoPermit`).
     pub async fn mutate<'a, T, E, F>(
         &'a self,
-        _permit: &Permit,
+        permit: &Permit,
         operation: &'static str,
         resource: &str,
         send: impl FnOnce(&'a C) -> F,
@@ -85,7 +86,14 @@ impl<C> Regional<C> {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        self.call(operation, resource, send(&self.client)).await
+        let called = permit.spend(self.call(operation, resource, send(&self.client))).await;
+        called.unwrap_or_else(|why| {
+            let Self { service, region, .. } = self;
+            if why == NoPermit::CutOff {
+                warn!(%service, region, operation, resource, "a call was cut off when the leadership ran out");
+            }
+            Err(AwsError::no_permit(*service, operation, region, why))
+        })
     }
 
     async fn call<T, E>(

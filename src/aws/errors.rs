@@ -7,6 +7,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::Service;
+use crate::shard::NoPermit;
 
 /// What class of wrong an error is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum ErrorClass {
     Unanswered,
     /// Nothing was called: AWS has not answered in this flow for so many seconds.
     Shut(u64),
+    /// This replica may not change anything now. Nothing was called, unless the call was cut off.
+    NoPermit,
 }
 
 impl ErrorClass {
@@ -49,6 +52,7 @@ impl ErrorClass {
             Self::Transient => "server_error",
             Self::Unanswered => "no_answer",
             Self::Shut(_) => "circuit_open",
+            Self::NoPermit => "no_permit",
         }
     }
 }
@@ -148,6 +152,20 @@ impl AwsError {
             class: ErrorClass::Shut(since.as_secs()),
             code: "CircuitOpen".into(),
             message,
+            request_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// The error of a call that this replica may not make, or not finish.
+    pub(super) fn no_permit(service: Service, operation: &'static str, region: &str, why: NoPermit) -> Self {
+        Self {
+            service,
+            operation,
+            region: region.to_owned(),
+            class: ErrorClass::NoPermit,
+            code: "NoPermit".into(),
+            message: why.to_string(),
             request_id: None,
             retry_after: None,
         }

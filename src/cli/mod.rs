@@ -15,6 +15,7 @@ use crate::{settings, telemetry::logs};
 mod config;
 mod crds;
 mod run;
+mod status;
 
 /// Manages AWS resources from Kubernetes custom resources.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ enum Command {
     Crds(crds::Args),
     /// Print every setting, its value and where it came from.
     Config(config::Args),
+    /// Show who leads which shard, and what every replica does.
+    Status(status::Args),
 }
 
 /// Runs the command line of this process.
@@ -74,6 +77,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
         Command::Run(args) => run::main(args, matches),
         Command::Crds(args) => crds::main(args),
         Command::Config(args) => config::main(&args, matches),
+        Command::Status(args) => status::main(args),
     }
 }
 

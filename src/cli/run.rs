@@ -14,6 +14,7 @@ pub(super) struct Args {
 
 pub(super) fn main(Args { settings }: Args, matches: &ArgMatches) -> Result<(), Failure> {
     let settings = settings.in_effect(matches);
+    settings.lease_timing().map_err(Failure::Usage)?;
     start_logs(settings.log_format)?;
     unknown_variables().iter().for_each(|line| warn!("{line}"));
     if let Some(name) = Clients::empty_endpoint() {

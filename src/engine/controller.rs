@@ -26,7 +26,7 @@ use super::{
     memory::{Memory, TAGS_EVERY},
     objects::{Fingerprint, Object, ObjectKey, Standing, Writer},
     publish::Connections,
-    reconcile::Run,
+    reconcile::{Run, WITHOUT_PERMIT},
     status::is_true,
     watch,
 };
@@ -43,7 +43,7 @@ use crate::{
         token::FlowToken,
     },
     settings::{self, Settings},
-    shard::Permits,
+    shard::{NoPermit, Permits, Shard},
     telemetry::{
         health::Component,
         metrics::{Metrics, Reading},
@@ -80,6 +80,9 @@ pub struct Context {
     pub metrics: Metrics,
 }
 
+/// The controllers of all kinds.
+pub type Controllers = Arc<[(&'static str, Arc<dyn AnyController>)]>;
+
 /// A controller, whatever its kind.
 pub trait AnyController: Send + Sync {
     /// Runs one reconcile, which calls AWS by the right of `token`.
@@ -88,6 +91,12 @@ pub trait AnyController: Send + Sync {
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
     /// Puts every object into the flow that it has by now.
     fn settle(&self);
+    /// Begins to reconcile the objects of a shard.
+    fn lead(&self, shard: Shard);
+    /// Ends to: another replica does, or will.
+    fn leave(&self, shard: Shard);
+    /// How many objects of a shard there are.
+    fn count(&self, shard: Shard) -> usize;
     /// The objects as Prometheus sees them.
     fn readings(&self) -> Vec<Reading>;
 }
@@ -165,17 +174,36 @@ impl<K: Kind> Controller<K> {
         let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
-            let (priority, at) = match (object.standing(), priority) {
-                (Standing::Settled, Priority::Startup) if before.is_none() => {
-                    (priority, Phase::of(object.uid()).first(Instant::now(), self.poll_interval(object)))
-                }
-                (Standing::Unsettled, Priority::Startup) if before.is_none() => (Priority::Progress, Instant::now()),
+            let (priority, at) = match priority {
+                Priority::Startup if before.is_none() => self.first_look(object),
                 _ => (Priority::Change, Instant::now()),
             };
-            self.context.queue.add(key.clone(), &self.terms(object), priority, at);
+            if self.leads(object.uid()) {
+                self.context.queue.add(key.clone(), &self.terms(object), priority, at);
+            }
         }
         if before.map(|before| before.referent) != Some(now.referent) {
             self.wake_referrers(&key);
+        }
+    }
+
+    /// Whether this replica leads the shard of an object.
+    fn leads(&self, uid: &str) -> bool {
+        self.context.permits.leads(self.context.permits.shard_of(uid)).is_some()
+    }
+
+    fn keys_in(&self, shard: Shard) -> Vec<ObjectKey> {
+        let of_shard = |known: &Known| self.context.permits.shard_of(&known.fingerprint.uid) == shard;
+        lock(&self.known).iter().filter(|(_, known)| of_shard(known)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// When a list, or a shard that this replica leads from now on, asks for an object.
+    fn first_look(&self, object: &Object) -> (Priority, Instant) {
+        let now = Instant::now();
+        match object.standing() {
+            Standing::Changed => (Priority::Change, now),
+            Standing::Unsettled => (Priority::Progress, now),
+            Standing::Settled => (Priority::Startup, Phase::of(object.uid()).first(now, self.poll_interval(object))),
         }
     }
 
@@ -232,6 +260,8 @@ impl<K: Kind> Controller<K> {
             .filter(|account| account.id.as_deref() == id && account.allows_namespace(object.namespace()));
         let rate = own.and_then(|account| account.call_rate);
         let rate = rate.map_or_else(|| f64::from(self.context.settings.flow_rate), f64::from);
+        // The replicas share what AWS allows.
+        let rate = rate * self.context.permits.share();
         let region = told.as_ref().map(|(_, region)| region.as_str()).or_else(|| object.wished_region());
         let region = region.or_else(|| self.context.clients.default_region()).unwrap_or_default();
         let flow = match (id, &account) {
@@ -258,22 +288,30 @@ impl<K: Kind> Controller<K> {
 
     async fn reconcile_once(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
         let Some(object) = self.object(&ready.key) else { return Next::Wait };
+        let permit = match self.context.permits.grant(self.context.permits.shard_of(object.uid())) {
+            Ok(permit) => permit,
+            // Its shard's next leader goes on with it.
+            Err(NoPermit::NotLed) => return Next::Wait,
+            Err(_) => return Next::Again(WITHOUT_PERMIT),
+        };
         let terms = self.terms(&object);
         self.context.queue.settle(&ready.key, &terms);
         if terms.flow != ready.flow {
             // Its account has become known, say: there it waits for its turn as the others do.
             return Next::Again(Duration::ZERO);
         }
-        let memory = lock(&self.memories).remove(&ready.key).filter(|memory| memory.uid == object.uid());
+        let memory = lock(&self.memories)
+            .remove(&ready.key)
+            .filter(|memory| memory.uid == object.uid() && memory.epoch == permit.epoch());
         let mut memory = memory.unwrap_or_else(|| {
             let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
-            Memory::new(object.uid().into(), phase)
+            Memory::new(object.uid().into(), permit.epoch(), phase)
         });
         let (next, memory) = if memory.waits_for_store(object.version(), Instant::now()) {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
             (Next::Again(STORE_RECHECK), memory)
         } else {
-            Run::new(self, object, memory, ready.clone(), token).finish().await
+            Run::new(self, object, memory, ready.clone(), token, permit).finish().await
         };
         if lock(&self.known).contains_key(&ready.key) {
             lock(&self.memories).insert(ready.key, memory);
@@ -323,10 +361,32 @@ impl<K: Kind> AnyController for Controller<K> {
         }
     }
 
+    fn lead(&self, shard: Shard) {
+        for key in self.keys_in(shard) {
+            if let Some(object) = self.object(&key) {
+                let (priority, at) = self.first_look(&object);
+                self.context.queue.add(key, &self.terms(&object), priority, at);
+            }
+        }
+    }
+
+    fn leave(&self, shard: Shard) {
+        for key in self.keys_in(shard) {
+            self.context.queue.remove(&key);
+            self.context.connections.forget(&key);
+            lock(&self.memories).remove(&key);
+        }
+    }
+
+    fn count(&self, shard: Shard) -> usize {
+        self.keys_in(shard).len()
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn readings(&self) -> Vec<Reading> {
         let (mut ready, mut all, mut there) = (0_usize, 0_usize, 0_usize);
-        for known in lock(&self.known).values() {
+        // Each object is one replica's, so that the sum over all replicas is right.
+        for known in lock(&self.known).values().filter(|known| self.leads(&known.fingerprint.uid)) {
             all += 1;
             ready += usize::from(known.referent.ready);
             there += usize::from(known.referent.arn.is_some());

@@ -105,6 +105,7 @@ impl<K: Kind> Run<'_, K> {
         identity.adopted = false;
         self.claim_object(identity).await?; // writes Kubernetes, where another one was adopted before
         let recreated = K::handle(&self.object.status()).is_some();
+        self.confirm().await?; // reads Kubernetes, once a leadership
         self.memory.forget_resource();
         self.managed = Some(self.managed_after(desired, spec, true));
         let tags = self.desired_tags(spec, identity);
@@ -197,6 +198,9 @@ impl<K: Kind> Run<'_, K> {
                 K::NOUN
             );
             return Err(Fault::Refused { reason: "ImmutableField", message });
+        }
+        if !tags.is_empty() || !plan.changes.is_empty() {
+            self.confirm().await?; // reads Kubernetes, once a leadership
         }
         self.managed = Some(self.managed_after(desired, spec, true));
         if !tags.is_empty() {

@@ -36,6 +36,7 @@ impl<K: Kind> Run<'_, K> {
         let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else { return self.gone(&identity).await };
         let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
         let ownership = self.owner().of(&actual);
+        self.confirm().await?; // reads Kubernetes, once a leadership
         let crd_is_deleted = self.crd_is_deleted().await?;
         let adopted = identity.adopted || actual.contains_key(tags::ADOPTED);
         let disposal = disposal(&ownership, self.object.deletion_policy(), adopted, crd_is_deleted);

@@ -12,7 +12,7 @@ use kube::{Api, Client, api::PostParams};
 use tracing::{debug, warn};
 
 use super::{
-    objects::{KubeError, Object, bounded},
+    objects::{KubeError, Object, permitted},
     status::{Stage, Verdict, is_true},
 };
 use crate::shard::Permit;
@@ -65,7 +65,7 @@ pub fn transition(before: &Object, verdict: &Verdict, happened: &[Happening]) ->
 }
 
 /// Tells what happened to `object`. Best effort: a lost event is no reason to fail.
-pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, happening: &Happening) {
+pub async fn tell(client: &Client, permit: &Permit, instance: &str, object: &Object, happening: &Happening) {
     let types = object.0.types.clone().unwrap_or_default();
     let event = Event {
         metadata: ObjectMeta {
@@ -91,8 +91,8 @@ pub async fn tell(client: &Client, _: &Permit, instance: &str, object: &Object, 
         ..Event::default()
     };
     let api: Api<Event> = Api::namespaced(client.clone(), object.namespace());
-    match bounded(api.create(&PostParams::default(), &event)).await {
-        Ok(_) | Err(KubeError::Exists) => {}
+    match permitted(permit, api.create(&PostParams::default(), &event)).await {
+        Ok(_) | Err(KubeError::Exists | KubeError::NoPermit(_)) => {}
         // A namespace that is being deleted takes none.
         Err(error) if error.to_string().contains("being terminated") => {
             debug!(%error, reason = happening.reason, "the event was not taken");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     kind::NotYet,
-    objects::KubeError,
+    objects::{KubeError, Object},
     status::{Stage, Usable, Verdict},
 };
 use crate::{
@@ -36,6 +36,9 @@ pub enum Fault {
     /// A call to the API server failed.
     #[error(transparent)]
     Kube(#[from] KubeError),
+    /// The object is not what was decided on, as the API server has it.
+    #[error("the object has changed")]
+    Outdated(Box<Object>),
     /// The spec is invalid.
     #[error("{0}")]
     Invalid(String),
@@ -106,7 +109,8 @@ impl Fault {
         let retry = |reason: &str, message: &str| failing(reason, message, situation);
         let verdict = match self {
             Self::Aws(error) => of_aws(error, situation),
-            Self::Kube(KubeError::Conflict | KubeError::Gone) => return None,
+            Self::Kube(KubeError::Conflict | KubeError::Gone) | Self::Outdated(_) => return None,
+            _ if self.is_no_permit() => return None,
             Self::Kube(error) => retry("KubernetesError", &error.to_string()),
             Self::Invalid(message) => stalled("InvalidSpec", message, STALLED_RECHECK),
             Self::Waiting(message) => {
@@ -129,6 +133,11 @@ impl Fault {
             }
         };
         Some(if situation.deleting { deleting(verdict) } else { verdict })
+    }
+
+    /// Whether this replica may not change anything now: then there is nothing to say either.
+    pub fn is_no_permit(&self) -> bool {
+        matches!(self, Self::Kube(KubeError::NoPermit(_)) | Self::Aws(AwsError { class: ErrorClass::NoPermit, .. }))
     }
 
     /// Whether AWS refused the request itself.
@@ -167,7 +176,8 @@ fn of_aws(error: &AwsError, situation: &Situation) -> Verdict {
         | ErrorClass::Conflict
         | ErrorClass::PerhapsTerminal
         | ErrorClass::Transient
-        | ErrorClass::Unanswered => failing("AWSError", &text, situation),
+        | ErrorClass::Unanswered
+        | ErrorClass::NoPermit => failing("AWSError", &text, situation),
     }
 }
 

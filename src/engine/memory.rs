@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::aws::tags::Tags;
+use crate::{
+    aws::tags::Tags,
+    queue::{flow::Priority, scheduler::Next},
+};
 
 /// How many looks at a resource go by until its tags are read again.
 pub const TAGS_EVERY: u32 = 10;
@@ -31,6 +34,15 @@ pub struct Written {
 pub struct Memory<H> {
     /// The object's uid: another one is another object.
     pub uid: String,
+    /// The leadership in which all this was seen.
+    pub epoch: u64,
+    /// Whether in this leadership the object was read from the API server itself, or written: what the
+    /// store has may be older than the last leader's writes.
+    pub confirmed: bool,
+    /// When to look once more at what may still change by calls of the last leader.
+    pub second_look: Option<Instant>,
+    /// Whether it was reconciled in this leadership.
+    pub seen: bool,
     /// The version of the object that our last write to it made.
     pub written: Option<String>,
     /// How its resource is addressed.
@@ -64,9 +76,13 @@ pub struct Memory<H> {
 
 impl<H> Memory<H> {
     /// Of an object that was never seen. `phase` spreads the reading of tags over time.
-    pub fn new(uid: String, phase: u32) -> Self {
+    pub fn new(uid: String, epoch: u64, phase: u32) -> Self {
         Self {
             uid,
+            epoch,
+            confirmed: false,
+            second_look: None,
+            seen: false,
             written: None,
             handle: None,
             tags: None,
@@ -146,6 +162,20 @@ impl<H> Memory<H> {
         self.looks = TAGS_EVERY;
     }
 
+    /// The next look, or the second one where that is due before it.
+    pub fn look_again(&mut self, next: Next, now: Instant) -> Next {
+        let Some(at) = self.second_look else { return next };
+        let left = at.saturating_duration_since(now);
+        match next {
+            _ if left.is_zero() => {
+                self.second_look = None;
+                next
+            }
+            Next::Poll(after) | Next::After(after, _) if after > left => Next::After(left, Priority::Progress),
+            _ => next,
+        }
+    }
+
     /// The resource is gone: what was remembered of it is void.
     pub fn forget_resource(&mut self) {
         self.handle = None;
@@ -162,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_version_is_compared_as_a_number() {
-        let mut memory = Memory::<()>::new("u".into(), 0);
+        let mut memory = Memory::<()>::new("u".into(), 1, 0);
         assert!(!memory.is_ahead_of(Some("5")));
         memory.written = Some("100".into());
         assert!(memory.is_ahead_of(Some("99")));
@@ -173,7 +203,7 @@ mod tests {
     #[test]
     fn a_written_field_settles_in_time() {
         let (now, minute) = (Instant::now(), Duration::from_secs(60));
-        let mut memory = Memory::<()>::new("u".into(), 0);
+        let mut memory = Memory::<()>::new("u".into(), 1, 0);
         let settling = |memory: &Memory<()>, at| {
             let Written { value, old } = memory.settling(at).remove("delaySeconds").unwrap_or_default();
             (value, old.into_iter().collect::<Vec<_>>().join(" "))
@@ -189,7 +219,7 @@ mod tests {
 
     #[test]
     fn tags_are_due_every_tenth_look() {
-        let mut memory = Memory::<()>::new("u".into(), 7);
+        let mut memory = Memory::<()>::new("u".into(), 1, 7);
         let due: Vec<_> = (0..23).filter(|_| memory.tags_are_due()).collect();
         assert_eq!(due, [2, 12, 22]);
     }
@@ -197,7 +227,7 @@ mod tests {
     #[test]
     fn a_store_that_is_behind_is_waited_for_ten_seconds_each_time() {
         let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut memory = Memory::<()>::new("u".into(), 0);
+        let mut memory = Memory::<()>::new("u".into(), 1, 0);
         assert!(!memory.waits_for_store(Some("99"), start), "nothing was written yet");
         memory.written = Some("100".into());
         for (after, version, waits) in [

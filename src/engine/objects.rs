@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::kind::{Kind, NotYet};
 use crate::{
     crd::{self, spec::DeletionPolicy, spec::Management},
-    shard::Permit,
+    shard::{NoPermit, Permit},
 };
 
 /// The longest wait for an answer of the API server.
@@ -54,6 +54,9 @@ pub enum KubeError {
     /// There is no connection to the API server; the effect is unknown.
     #[error("the API server can't be reached: {0}")]
     Unreachable(String),
+    /// This replica may not write now.
+    #[error(transparent)]
+    NoPermit(#[from] NoPermit),
     /// Anything else, a missing RBAC rule included.
     #[error("the API server refuses: {0}")]
     Other(String),
@@ -92,6 +95,14 @@ pub async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> R
         Ok(answer) => answer.map_err(KubeError::from),
         Err(_) => Err(KubeError::Timeout),
     }
+}
+
+/// `call`, a write, by the right of `permit`.
+///
+/// # Errors
+/// The call's error, [`KubeError::Timeout`] or [`KubeError::NoPermit`].
+pub async fn permitted<T>(permit: &Permit, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, KubeError> {
+    permit.write(bounded(call)).await?
 }
 
 /// An object, as it was last read or written.
@@ -244,7 +255,8 @@ pub enum Standing {
 /// What a change of which asks for a reconcile: not status, and not others' metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    uid: String,
+    /// The object's uid.
+    pub uid: String,
     generation: Option<i64>,
     deleting: bool,
     finalizer: bool,
@@ -274,10 +286,10 @@ impl Writer {
     ///
     /// # Errors
     /// The call's error.
-    pub async fn claim(&self, _: &Permit, object: &Object, identity: &str) -> Result<Object, KubeError> {
+    pub async fn claim(&self, permit: &Permit, object: &Object, identity: &str) -> Result<Object, KubeError> {
         let after = Self::claimed(object, identity).0.metadata;
         let metadata = json!({ "finalizers": after.finalizers, "annotations": { crd::IDENTITY: identity } });
-        self.patch(object, Part::Whole, json!({ "metadata": metadata })).await
+        self.patch(permit, object, Part::Whole, json!({ "metadata": metadata })).await
     }
 
     /// The object as [`claim`](Self::claim) will make it.
@@ -295,39 +307,56 @@ impl Writer {
     ///
     /// # Errors
     /// The call's error.
-    pub async fn release(&self, _: &Permit, object: &Object) -> Result<Object, KubeError> {
+    pub async fn release(&self, permit: &Permit, object: &Object) -> Result<Object, KubeError> {
         let others: Vec<_> =
             object.0.metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer != crd::FINALIZER).collect();
-        self.patch(object, Part::Whole, json!({ "metadata": { "finalizers": others } })).await
+        self.patch(permit, object, Part::Whole, json!({ "metadata": { "finalizers": others } })).await
     }
 
     /// Sets all finalizers.
     ///
     /// # Errors
     /// The call's error.
-    pub async fn finalizers(&self, _: &Permit, object: &Object, all: Vec<String>) -> Result<Object, KubeError> {
-        self.patch(object, Part::Whole, json!({ "metadata": { "finalizers": all } })).await
+    pub async fn finalizers(&self, permit: &Permit, object: &Object, all: Vec<String>) -> Result<Object, KubeError> {
+        self.patch(permit, object, Part::Whole, json!({ "metadata": { "finalizers": all } })).await
     }
 
     /// Patches the status.
     ///
     /// # Errors
     /// The call's error.
-    pub async fn status(&self, _: &Permit, object: &Object, patch: Map<String, Value>) -> Result<Object, KubeError> {
-        self.patch(object, Part::Status, json!({ "metadata": {}, "status": patch })).await
+    pub async fn status(
+        &self,
+        permit: &Permit,
+        object: &Object,
+        patch: Map<String, Value>,
+    ) -> Result<Object, KubeError> {
+        self.patch(permit, object, Part::Status, json!({ "metadata": {}, "status": patch })).await
     }
 
-    async fn patch(&self, object: &Object, part: Part, mut patch: Value) -> Result<Object, KubeError> {
-        patch["metadata"]["uid"] = json!(object.uid());
-        patch["metadata"]["resourceVersion"] = json!(object.version());
-        let api: Api<DynamicObject> = match object.namespace() {
+    /// The object as the API server has it now: nothing older than what it had when asked.
+    ///
+    /// # Errors
+    /// The call's error; [`KubeError::Gone`] where there is none of its name.
+    pub async fn read(&self, object: &Object) -> Result<Object, KubeError> {
+        Ok(Object(bounded(self.api(object).get(object.name())).await?))
+    }
+
+    fn api(&self, object: &Object) -> Api<DynamicObject> {
+        match object.namespace() {
             "" => Api::all_with(self.client.clone(), &self.resource),
             namespace => Api::namespaced_with(self.client.clone(), namespace, &self.resource),
-        };
+        }
+    }
+
+    async fn patch(&self, permit: &Permit, object: &Object, part: Part, mut patch: Value) -> Result<Object, KubeError> {
+        patch["metadata"]["uid"] = json!(object.uid());
+        patch["metadata"]["resourceVersion"] = json!(object.version());
+        let api = self.api(object);
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         let written = match part {
-            Part::Whole => bounded(api.patch(object.name(), &params, &patch)).await?,
-            Part::Status => bounded(api.patch_status(object.name(), &params, &patch)).await?,
+            Part::Whole => permitted(permit, api.patch(object.name(), &params, &patch)).await?,
+            Part::Status => permitted(permit, api.patch_status(object.name(), &params, &patch)).await?,
         };
         Ok(Object(written))
     }

@@ -19,7 +19,7 @@ use serde_json::json;
 
 use super::{
     faults::Fault,
-    objects::{KubeError, Object, ObjectKey, bounded},
+    objects::{KubeError, Object, ObjectKey, bounded, permitted},
 };
 use crate::{
     crd::{CONNECTION_LABEL, CONNECTION_OF},
@@ -57,14 +57,14 @@ impl Connections {
     ///
     /// # Errors
     /// [`Fault::ConnectionConflict`] where the name is somebody else's; the call's error.
-    pub async fn publish(&self, _: &Permit, object: &Object, name: &str, data: Data) -> Result<(), Fault> {
+    pub async fn publish(&self, permit: &Permit, object: &Object, name: &str, data: Data) -> Result<(), Fault> {
         let wished = map_of(object, name, data);
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), object.namespace());
         let current = match self.cached(object.namespace(), name) {
             Some(map) => Some(map),
             None => {
                 self.expect(&wished);
-                match bounded(api.create(&PostParams::default(), &wished)).await {
+                match permitted(permit, api.create(&PostParams::default(), &wished)).await {
                     Ok(_) => return Ok(()),
                     Err(KubeError::Exists) => self.read(object.namespace(), name).await?,
                     Err(error) => return Err(error.into()),
@@ -79,7 +79,7 @@ impl Connections {
         }
         self.expect(&wished);
         let Some(patch) = difference(&current, &wished) else { return Ok(()) };
-        match bounded(api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+        match permitted(permit, api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
             // It is the ConfigMap that is gone, not the object.
             Err(KubeError::Gone) => Err(KubeError::Conflict.into()),
             outcome => Ok(outcome.map(drop)?),
@@ -90,7 +90,7 @@ impl Connections {
     ///
     /// # Errors
     /// The call's error.
-    pub async fn retract(&self, _: &Permit, object: &Object, keep: Option<&str>) -> Result<(), Fault> {
+    pub async fn retract(&self, permit: &Permit, object: &Object, keep: Option<&str>) -> Result<(), Fault> {
         let store = self.stores.iter().find(|(namespace, _)| covers(namespace.as_deref(), object.namespace()));
         let stale = store.map(|(_, store)| {
             store.state_filter(|map| {
@@ -105,7 +105,7 @@ impl Connections {
             let ObjectMeta { name: Some(name), uid, resource_version, .. } = &map.metadata else { continue };
             self.unexpect(object.namespace(), name);
             let preconditions = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
-            match bounded(api.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
+            match permitted(permit, api.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
                 Ok(_) | Err(KubeError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }

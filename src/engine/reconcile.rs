@@ -1,6 +1,9 @@
 //! The steps of a reconcile, in order. Each says whether it decides, or what it reads or writes.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -31,6 +34,11 @@ use crate::{
     shard::Permit,
 };
 
+/// When to try again what this replica may not do now.
+pub const WITHOUT_PERMIT: Duration = Duration::from_secs(1);
+/// When to look once more at what the last leader, which was not heard of any more, may have changed late.
+const SECOND_LOOK: Duration = Duration::from_secs(60);
+
 /// One reconcile of one object.
 pub struct Run<'a, K: Kind> {
     pub(super) controller: &'a Controller<K>,
@@ -49,6 +57,8 @@ pub struct Run<'a, K: Kind> {
     pub(super) failures: u32,
     /// The account that it is of.
     pub(super) account: Result<Arc<Account>, Refusal>,
+    /// Whether it has come to changing its resource.
+    changes: bool,
 }
 
 impl<'a, K: Kind> Run<'a, K> {
@@ -59,8 +69,8 @@ impl<'a, K: Kind> Run<'a, K> {
         memory: Memory<K::Handle>,
         ready: Ready<ObjectKey>,
         token: FlowToken,
+        permit: Permit,
     ) -> Self {
-        let permit = controller.context.permits.grant();
         let Ready { key, failures, .. } = ready;
         let account = controller.context.accounts.resolve(&key.namespace, object.account_ref());
         Self {
@@ -76,6 +86,7 @@ impl<'a, K: Kind> Run<'a, K> {
             absent: false,
             failures,
             account,
+            changes: false,
         }
     }
 
@@ -86,7 +97,13 @@ impl<'a, K: Kind> Run<'a, K> {
             self.memory.asked = asked;
             self.memory.rejections = 0;
         }
-        let next = match self.steps().await {
+        let lagged = self.object.standing() == Standing::Changed;
+        let mut outcome = self.steps().await;
+        if let Err(Fault::Outdated(fresh)) = outcome {
+            self.begin_again(*fresh);
+            outcome = self.steps().await;
+        }
+        let next = match outcome {
             Ok(Some(verdict)) => {
                 self.memory.rejections = 0;
                 self.conclude(&verdict).await
@@ -96,7 +113,35 @@ impl<'a, K: Kind> Run<'a, K> {
         };
         // What was set and could not be told in the status must not be forgotten.
         self.memory.managed.extend(self.managed.take().into_iter().flatten());
-        (next, self.memory)
+        if !std::mem::replace(&mut self.memory.seen, true) && self.permit.after_silence() && (lagged || self.changes) {
+            self.memory.second_look = Some(Instant::now() + SECOND_LOOK);
+        }
+        (self.memory.look_again(next, Instant::now()), self.memory)
+    }
+
+    /// Plans again, for the object as the API server has it.
+    fn begin_again(&mut self, fresh: Object) {
+        self.account = self.controller.context.accounts.resolve(&self.key.namespace, fresh.account_ref());
+        self.object = fresh;
+        self.memory.confirmed = true;
+        self.happened.clear();
+        self.seen.clear();
+        (self.managed, self.absent, self.changes) = (None, false, false);
+    }
+
+    /// Makes sure, before the first change in a leadership, that the object is what was decided on: the watch
+    /// may be behind what the last leader wrote.
+    pub(super) async fn confirm(&mut self) -> Result<(), Fault> {
+        self.changes = true;
+        if self.memory.confirmed {
+            return Ok(());
+        }
+        let fresh = self.controller.writer.read(&self.object).await?;
+        if fresh.uid() != self.object.uid() || fresh.version() != self.object.version() {
+            return Err(Fault::Outdated(Box::new(fresh)));
+        }
+        self.memory.confirmed = true;
+        Ok(())
     }
 
     /// The same fault; where AWS refused the credentials of an AWSAccount, told of that one.
@@ -111,6 +156,9 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn fail(&mut self, fault: &Fault) -> Next {
+        if fault.is_no_permit() {
+            return Next::Again(WITHOUT_PERMIT);
+        }
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
         if let Fault::NotOurs(_) = fault {
             // What is there was not made by us, and what we wanted to set was not set.
@@ -277,6 +325,7 @@ impl<'a, K: Kind> Run<'a, K> {
         self.controller.expect(&self.key, after.fingerprint());
         self.object = self.controller.writer.claim(&self.permit, &self.object, &identity).await?;
         self.memory.written = self.object.version().map(str::to_owned);
+        self.memory.confirmed = true;
         Ok(())
     }
 
@@ -293,10 +342,12 @@ impl<'a, K: Kind> Run<'a, K> {
             match self.controller.writer.status(&self.permit, &self.object, patch).await {
                 Ok(written) => {
                     self.memory.written = written.version().map(str::to_owned);
+                    self.memory.confirmed = true;
                     self.memory.status_written = Some(Instant::now());
                 }
                 Err(KubeError::Gone) => return Next::Wait,
                 Err(KubeError::Conflict) => return Next::Backoff,
+                Err(KubeError::NoPermit(_)) => return Next::Again(WITHOUT_PERMIT),
                 Err(error) => {
                     warn!(object = %self.key, %error, "the status could not be written");
                     return Next::Backoff;

@@ -5,7 +5,7 @@ use std::{
     future::Future,
     hash::Hash,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -21,7 +21,13 @@ use super::{
     slots::Limits,
     token::{FlowToken, Listener},
 };
-use crate::telemetry::metrics::{Metrics, Reading};
+use crate::telemetry::{
+    metrics::{Metrics, Reading},
+    pulse::Pulse,
+};
+
+/// How often it shows that it goes on, while there is nothing to do.
+const PULSE: Duration = Duration::from_secs(5);
 
 /// A handle to the queue, for those who ask for work.
 pub struct Queue<K> {
@@ -29,6 +35,7 @@ pub struct Queue<K> {
 }
 
 struct Shared<K> {
+    pulse: Pulse,
     scheduler: Mutex<Scheduler<K>>,
     running: Mutex<HashMap<task::Id, Worker<K>>>,
     wake: Notify,
@@ -52,6 +59,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
     /// An empty queue that runs no more at once than `limits` say.
     pub fn new(limits: Limits, metrics: Metrics) -> Self {
         let shared = Arc::new(Shared {
+            pulse: Pulse::default(),
             scheduler: Mutex::new(Scheduler::new(limits, now())),
             running: Mutex::default(),
             wake: Notify::new(),
@@ -95,6 +103,17 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
         FlowToken::new(flow, 0, None, Arc::new(|_, _| ()))
     }
 
+    /// Shows that what is due is run.
+    pub fn pulse(&self) -> Pulse {
+        self.shared.pulse.clone()
+    }
+
+    /// How many keys are due, and how many run.
+    pub fn load(&self) -> (usize, usize) {
+        let flows = self.shared.with(|scheduler| scheduler.flows());
+        (flows.iter().flat_map(|flow| flow.ready).sum(), lock(&self.shared.running).len())
+    }
+
     /// Runs what is due with `work` until `stop` completes, then waits for what still runs.
     pub async fn run<W, F>(&self, work: W, stop: impl Future<Output = ()>)
     where
@@ -104,6 +123,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
         let mut workers = JoinSet::new();
         tokio::pin!(stop);
         loop {
+            self.shared.pulse.beat();
             let (due, notices) = self.start_ready(&work, &mut workers);
             notices.iter().for_each(tell);
             let due = async {
@@ -116,6 +136,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
                 () = &mut stop => break,
                 () = self.shared.wake.notified() => {}
                 () = due => {}
+                () = tokio::time::sleep(PULSE) => {}
                 Some(ended) = workers.join_next_with_id() => self.ended(ended),
             }
             while let Some(ended) = workers.try_join_next_with_id() {

@@ -11,7 +11,10 @@ use axum::{
 use tokio::net::TcpListener;
 use tracing::warn;
 
-use super::{health::Health, metrics::Metrics};
+use super::{
+    health::{Health, Liveness},
+    metrics::Metrics,
+};
 
 /// As the OpenMetrics specification names its text format.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -32,17 +35,14 @@ pub async fn serve(listener: TcpListener, routes: Router) {
 }
 
 /// Liveness and readiness.
-pub fn health(health: Health) -> Router {
-    let ready = move || {
-        let problems = health.problems();
-        async move {
-            match problems.is_empty() {
-                true => (StatusCode::OK, "ok\n".to_owned()),
-                false => (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n"),
-            }
-        }
+pub fn health(health: Health, liveness: Liveness) -> Router {
+    let answer = |problems: Vec<String>| match problems.is_empty() {
+        true => (StatusCode::OK, "ok\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n"),
     };
-    Router::new().route("/healthz", get(async || "ok\n")).route("/readyz", get(ready))
+    let ready = async move || answer(health.problems());
+    let alive = async move || answer(liveness.problems());
+    Router::new().route("/healthz", get(alive)).route("/readyz", get(ready))
 }
 
 /// Metrics.

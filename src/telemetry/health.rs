@@ -1,10 +1,14 @@
 //! Readiness: each part of the process holds a [`Component`] and says whether it works; the process is
-//! ready when all of them do.
+//! ready when all of them do. Liveness: whether what runs for ever goes on.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
+
+use super::pulse::Pulse;
+use crate::engine::watches::Watches;
 
 type States = BTreeMap<String, Result<(), String>>;
 
@@ -48,6 +52,46 @@ impl Component {
     fn set(&self, state: Result<(), String>) -> bool {
         let mut states = self.health.0.lock().unwrap_or_else(PoisonError::into_inner);
         states.insert(self.name.clone(), state.clone()).as_ref() != Some(&state)
+    }
+}
+
+/// What shows that the process goes on. An outage of the API server is no reason to be killed: it would be
+/// started into the same outage.
+#[derive(Clone, Debug)]
+pub struct Liveness {
+    /// The loop that keeps the Leases.
+    pub leases: Pulse,
+    /// Reads of the Leases.
+    pub reading: Pulse,
+    /// The loop that starts reconciles.
+    pub queue: Pulse,
+    /// The watches.
+    pub watches: Watches,
+}
+
+/// A loop that has not turned for so long is stuck.
+const STUCK: Duration = Duration::from_secs(30);
+/// A watch is begun anew every 55 s, and is given up 5 s later at most.
+const SILENT: Duration = Duration::from_secs(65);
+/// A read of the Leases so long ago says nothing of the API server.
+const READ_LATELY: Duration = Duration::from_secs(5);
+
+impl Liveness {
+    /// What does not go on, a line each.
+    pub fn problems(&self) -> Vec<String> {
+        let stuck = |what: &str, pulse: &Pulse| {
+            let silent = Some(pulse.silent_for()).filter(|silent| pulse.was_seen() && *silent > STUCK)?;
+            Some(format!("{what} has been stuck for {} s", silent.as_secs()))
+        };
+        let dead_watch = || {
+            let (path, silent) = self.watches.most_silent().filter(|(_, silent)| *silent > SILENT)?;
+            let answers = self.reading.was_seen() && self.reading.silent_for() < READ_LATELY;
+            answers.then(|| {
+                format!("the watch of {path} has been silent for {} s, while the API server answers", silent.as_secs())
+            })
+        };
+        let loops = [stuck("the loop of the Leases", &self.leases), stuck("the loop of the queue", &self.queue)];
+        loops.into_iter().flatten().chain(dead_watch()).collect()
     }
 }
 

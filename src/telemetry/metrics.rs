@@ -22,6 +22,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::shard::Shard;
+
 /// The queue's name in the workqueue metrics.
 const QUEUE: &str = "fairlead";
 /// Regions that have a label value of their own.
@@ -44,6 +46,19 @@ struct Inner {
     calls: Family<CallLabels, Counter>,
     call_time: Family<OperationLabels, Histogram, Buckets>,
     regions: Mutex<HashSet<Arc<str>>>,
+    shards: ShardMetrics,
+}
+
+struct ShardMetrics {
+    turns: Family<TurnLabels, Counter>,
+    handover: Histogram,
+    written: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TurnLabels {
+    shard: u64,
+    reason: &'static str,
 }
 
 struct QueueMetrics {
@@ -155,6 +170,11 @@ impl Default for Metrics {
             waited: Family::new_with_constructor(Buckets(&WAIT_BUCKETS)),
             worked: Family::new_with_constructor(Buckets(&CALL_BUCKETS)),
         };
+        let shards = ShardMetrics {
+            turns: Family::default(),
+            handover: Buckets(&CALL_BUCKETS).new_metric(),
+            written: Buckets(&CALL_BUCKETS).new_metric(),
+        };
         let info = Family::<Vec<(&str, &str)>, Gauge>::default();
         info.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
 
@@ -178,6 +198,17 @@ impl Default for Metrics {
             Family::clone(&calls),
         );
         it.register("fairlead_aws_call_duration_seconds", "How long calls to AWS take", Family::clone(&call_time));
+        it.register(
+            "fairlead_shard_transitions",
+            "Leaderships that began (acquired, expired-taken) or ended (released, lost)",
+            shards.turns.clone(),
+        );
+        it.register(
+            "fairlead_handover_seconds",
+            "From seeing that a Lease is free or has expired to holding it",
+            shards.handover.clone(),
+        );
+        it.register("fairlead_lease_write_seconds", "How long writes to Leases take", shards.written.clone());
         it.register("fairlead_build_info", "The version that runs", info);
         Self(Arc::new(Inner {
             registry: Mutex::new(registry),
@@ -188,6 +219,7 @@ impl Default for Metrics {
             calls,
             call_time,
             regions: Mutex::default(),
+            shards,
         }))
     }
 }
@@ -252,6 +284,29 @@ impl Metrics {
         self.0.calls.get_or_create(&labels).inc();
         let labels = OperationLabels { service, operation, region };
         self.0.call_time.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// This replica leads a shard from now on, by the last holder's leave or not, so long after that was possible.
+    pub fn shard_acquired(&self, shard: Shard, expired: bool, waited: Option<Duration>) {
+        self.shard_turn(shard, if expired { "expired-taken" } else { "acquired" });
+        if let Some(waited) = waited {
+            self.0.shards.handover.observe(waited.as_secs_f64());
+        }
+    }
+
+    /// This replica no longer leads a shard.
+    pub fn shard_ended(&self, shard: Shard, reason: &'static str) {
+        self.shard_turn(shard, reason);
+    }
+
+    fn shard_turn(&self, shard: Shard, reason: &'static str) {
+        let labels = TurnLabels { shard: shard.index().try_into().unwrap_or(u64::MAX), reason };
+        self.0.shards.turns.get_or_create(&labels).inc();
+    }
+
+    /// A write to a Lease has ended.
+    pub fn lease_written(&self, took: Duration) {
+        self.0.shards.written.observe(took.as_secs_f64());
     }
 
     /// The label value of a region: its own for the first hundred.

@@ -4,3 +4,5 @@ pub mod endpoint;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod pulse;
+pub mod statusz;

@@ -1,0 +1,567 @@
+//! Keeps the Leases: one loop, on a thread of its own, so that busy workers do not make it late. It reads
+//! all Leases every second, lets each one's [step](super::lease) decide, writes what that says, and
+//! tells [`Permits`] what is led. A watch makes it faster, and is needed for nothing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use k8s_openapi::api::coordination::v1::Lease as Object;
+use kube::{
+    Client,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::{
+    Permits, Shard,
+    assignment::{Assigner, Holding, Wish as Assigned},
+    clock::{Clock, Moment},
+    layout::{self, LayoutError},
+    lease::{Event, How, Lease, Now, Sight, Timing, Version, Wish, WriteKind},
+    leases::{Failure, Leases, Listing, name_of, record_of, sight_in, version_of, written},
+    membership::{Membership, Replica},
+    notes,
+    permit::Drain,
+};
+use crate::telemetry::{metrics::Metrics, pulse::Pulse};
+
+/// How often time alone is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// The least time between two reads.
+const READ_PACE: Duration = Duration::from_millis(200);
+/// The least time between two new connections.
+const RECONNECT_PACE: Duration = Duration::from_millis(200);
+/// The longest random wait before a retry.
+const JITTER: Duration = Duration::from_millis(200);
+/// How long a replica that stops tries to say so.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// Events that wait to be taken by the API server.
+const NOTES: usize = 64;
+
+/// What it takes to keep the Leases.
+#[derive(Clone)]
+pub struct Setup {
+    /// The Leases.
+    pub leases: Leases,
+    /// This replica.
+    pub replica: Replica,
+    /// Their times.
+    pub timing: Timing,
+    /// What grants permits by them.
+    pub permits: Permits,
+    /// The clocks that count.
+    pub clock: Clock,
+    /// The wall clock, in microseconds since 1970.
+    pub wall: fn() -> i64,
+    /// Who counts.
+    pub metrics: Metrics,
+    /// Shows that the loop goes on.
+    pub turning: Pulse,
+    /// Shows that the Leases can be read.
+    pub reading: Pulse,
+}
+
+/// The keeper's thread.
+pub struct Keeper {
+    stop: mpsc::Sender<()>,
+    ended: tokio::sync::oneshot::Receiver<Result<(), LayoutError>>,
+}
+
+impl Keeper {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// Where there can be none.
+    pub fn start(setup: Setup) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stops) = mpsc::channel(1);
+        let (end, ended) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name("leases".into()).spawn(move || {
+            // Whoever waits for it has gone where this fails.
+            let _ = end.send(runtime.block_on(keep(setup, stops)));
+        })?;
+        Ok(Self { stop, ended })
+    }
+
+    /// What tells it to stop.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Completes when the thread has ended: after a stop, or for a reason.
+    ///
+    /// # Errors
+    /// Where replicas with another layout run, or a panic has ended it.
+    pub async fn ended(&mut self) -> Result<(), KeeperError> {
+        match (&mut self.ended).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(_) => Err(KeeperError::Panicked),
+        }
+    }
+}
+
+/// Tells the keeper to stop.
+pub struct Stopper(mpsc::Sender<()>);
+
+impl Stopper {
+    /// Has everything handed over: nothing begins any more, and each shard is released as soon as nothing of it
+    /// runs.
+    pub fn stop(&self) {
+        // One that was told already is on its way.
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Why the Leases are no longer kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// Replicas with another layout run.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A bug.
+    #[error("the thread that keeps the Leases has ended, which is a bug in Fairlead")]
+    Panicked,
+}
+
+/// Keeps the Leases until told to stop.
+///
+/// # Errors
+/// Where replicas with another layout run.
+pub async fn keep(setup: Setup, mut stops: mpsc::Receiver<()>) -> Result<(), LayoutError> {
+    let shards = setup.permits.shards();
+    tokio::select! {
+        agreed = layout::agree(&setup.leases, shards, &setup.timing, &setup.clock) => agreed?,
+        _ = stops.recv() => return Ok(()),
+    }
+    let client = setup.leases.client().map_err(|why| failed(&setup, why))?;
+    let outcome = Loop::new(setup.clone(), client).run(stops).await;
+    Shard::all(shards).for_each(|shard| setup.permits.lost(shard));
+    outcome
+}
+
+fn failed(setup: &Setup, why: String) -> LayoutError {
+    LayoutError::Leases { namespace: setup.leases.namespace().into(), why }
+}
+
+type Answer = (Shard, Instant, Result<Object, Failure>);
+
+struct Loop {
+    setup: Setup,
+    client: Client,
+    slots: Vec<Slot>,
+    membership: Membership,
+    assigner: Assigner,
+    assigned: Moment,
+    writes: FuturesUnordered<BoxFuture<'static, Answer>>,
+    notes: FuturesUnordered<BoxFuture<'static, ()>>,
+    read: Option<BoxFuture<'static, Result<Listing, String>>>,
+    read_begun: Moment,
+    read_wanted: bool,
+    beat: Option<BoxFuture<'static, Result<(), Failure>>>,
+    beat_begun: Option<Moment>,
+    reconnected: Moment,
+    stopping: bool,
+}
+
+/// One shard.
+struct Slot {
+    shard: Shard,
+    lease: Lease,
+    /// The newest object that was seen, on which writes are founded.
+    object: Option<Object>,
+    stepped: Moment,
+    /// The epoch that was told of.
+    told: Option<u64>,
+    lapsed: bool,
+    /// Whether it is being handed over.
+    giving: bool,
+    /// Since when it could be claimed.
+    claimable: Option<Moment>,
+}
+
+impl Loop {
+    fn new(setup: Setup, client: Client) -> Self {
+        let now = (setup.clock)();
+        let shards = setup.permits.shards();
+        let me = setup.replica.identity.clone();
+        let slot = |shard| Slot {
+            shard,
+            lease: Lease::new(me.clone(), setup.timing),
+            object: None,
+            stepped: now,
+            told: None,
+            lapsed: false,
+            giving: false,
+            claimable: None,
+        };
+        Self {
+            slots: Shard::all(shards).map(slot).collect(),
+            membership: Membership::new(setup.replica.clone(), setup.timing, shards),
+            assigner: Assigner::new(me),
+            assigned: now,
+            writes: FuturesUnordered::new(),
+            notes: FuturesUnordered::new(),
+            read: None,
+            read_begun: now,
+            read_wanted: true,
+            beat: None,
+            beat_begun: None,
+            reconnected: now,
+            stopping: false,
+            setup,
+            client,
+        }
+    }
+
+    async fn run(mut self, mut stops: mpsc::Receiver<()>) -> Result<(), LayoutError> {
+        let permits = self.setup.permits.clone();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut watch = self.watch();
+        loop {
+            self.setup.turning.beat();
+            tokio::select! {
+                biased;
+                _ = stops.recv(), if !self.stopping => self.stop(),
+                Some((shard, begun, answer)) = self.writes.next(), if !self.writes.is_empty() => {
+                    self.written(shard, begun, answer);
+                }
+                listing = some(&mut self.read) => {
+                    self.read = None;
+                    self.listed(listing)?;
+                }
+                beaten = some(&mut self.beat) => {
+                    self.beat = None;
+                    if let Err(Failure::Unknown(_)) = beaten {
+                        self.reconnect();
+                    }
+                }
+                Some(()) = self.notes.next(), if !self.notes.is_empty() => {}
+                Some(event) = watch.next() => self.watched(event)?,
+                () = permits.given_back() => {}
+                _ = ticks.tick() => self.tick(),
+            }
+            self.assign();
+            self.hand_over();
+            self.begin_read();
+            self.begin_beat();
+            if self.is_over() {
+                self.farewell().await;
+                return Ok(());
+            }
+        }
+    }
+
+    fn watch(&self) -> BoxStream<'static, watcher::Result<watcher::Event<Object>>> {
+        watcher(self.setup.leases.api(&self.client), Leases::watched()).default_backoff().boxed()
+    }
+
+    fn tick(&mut self) {
+        for index in 0..self.slots.len() {
+            self.step(index, Event::Tick);
+        }
+    }
+
+    /// Takes a listing.
+    fn listed(&mut self, listing: Result<Listing, String>) -> Result<(), LayoutError> {
+        let Ok(listing) = listing else {
+            self.reconnect();
+            return Ok(());
+        };
+        self.setup.reading.beat();
+        layout::check(&listing.leases, self.setup.permits.shards())?;
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(index) else { continue };
+            let (sight, object) = sight_in(&listing, slot.shard);
+            slot.saw(object);
+            self.step(index, Event::Read { sight, consistent: true });
+        }
+        self.membership.read(&listing);
+        Ok(())
+    }
+
+    /// Takes an event of the watch. Its errors are its own: it begins again.
+    fn watched(&mut self, event: watcher::Result<watcher::Event<Object>>) -> Result<(), LayoutError> {
+        let (object, gone) = match event {
+            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => (object, false),
+            Ok(watcher::Event::Delete(object)) => (object, true),
+            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => return Ok(()),
+        };
+        if !gone {
+            layout::check(std::slice::from_ref(&object), self.setup.permits.shards())?;
+        }
+        let named = |slot: &Slot| object.metadata.name.as_deref() == Some(&name_of(slot.shard));
+        let Some(index) = self.slots.iter().position(named) else { return Ok(()) };
+        let Some(Version { number, .. }) = version_of(&object) else { return Ok(()) };
+        let sight = match record_of(&object) {
+            Some(record) if !gone => Sight::There(record),
+            _ => Sight::Absent(number),
+        };
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.saw(Some(&object).filter(|_| !gone));
+        }
+        self.step(index, Event::Read { sight, consistent: false });
+        Ok(())
+    }
+
+    /// Takes the answer to a write.
+    fn written(&mut self, shard: Shard, begun: Instant, answer: Result<Object, Failure>) {
+        self.setup.metrics.lease_written(begun.elapsed());
+        let event = match &answer {
+            Ok(object) => version_of(object).map_or(Event::Unknown, Event::Written),
+            Err(error) => {
+                info!(%shard, %error, "a write to the shard's Lease failed");
+                error.event()
+            }
+        };
+        if let Err(Failure::Unknown(_)) = answer {
+            self.reconnect();
+        }
+        if let (Some(slot), Ok(object)) = (self.slots.get_mut(shard.index()), &answer) {
+            slot.saw(Some(object));
+        }
+        self.step(shard.index(), event);
+    }
+
+    fn step(&mut self, index: usize, event: Event) {
+        let Self { setup, slots, writes, client, .. } = self;
+        let Some(slot) = slots.get_mut(index) else { return };
+        let now = (setup.clock)();
+        let facts =
+            Now { elapsed: now.since(slot.stepped), wall: (setup.wall)(), jitter: JITTER.mul_f64(fastrand::f64()) };
+        slot.stepped = now;
+        let acknowledged = matches!(event, Event::Written(_));
+        let effects = slot.lease.step(event, facts);
+        self.read_wanted |= effects.read;
+        if let Some(write) = effects.send {
+            let before = slot.object.as_ref().filter(|_| write.base.is_some());
+            let me = &setup.replica.identity;
+            let object = written(slot.shard, setup.permits.shards(), me, &write, before, &setup.timing);
+            let (leases, client, shard) = (setup.leases.clone(), client.clone(), slot.shard);
+            let begun = Instant::now();
+            writes.push(Box::pin(async move { (shard, begun, leases.put(&client, &object).await) }));
+            if write.kind == WriteKind::Release {
+                slot.told_of(None, "released", setup);
+            }
+        }
+        self.tell(index, acknowledged, now);
+    }
+
+    /// Tells of what has changed in who leads.
+    fn tell(&mut self, index: usize, acknowledged: bool, now: Moment) {
+        let Self { setup, slots, .. } = self;
+        let Some(slot) = slots.get_mut(index) else { return };
+        if let Some(record) = slot.lease.record() {
+            setup.permits.saw(slot.shard, slot.lease.holder(), record.version.number);
+        }
+        let leadership = slot.lease.leadership();
+        let stop = setup.timing.stop();
+        if let Some(leads) = leadership {
+            let new = slot.told != Some(leads.epoch);
+            if acknowledged || new {
+                setup.permits.renewed(slot.shard, leads.epoch, leads.how, now.before(leads.age));
+            }
+            if leads.age >= stop && !slot.lapsed {
+                slot.lapsed = true;
+                warn!(shard = %slot.shard, why = "lapsed", "no longer leads the shard: the Lease could not be renewed");
+            } else if leads.age < stop && slot.lapsed {
+                slot.lapsed = false;
+                info!(shard = %slot.shard, epoch = leads.epoch, how = "again", "leads the shard");
+            }
+            if new {
+                let how = match leads.how {
+                    How::Released => "released",
+                    How::Expired => "expired",
+                    How::Again => "again",
+                };
+                let waited = slot.claimable.take().map(|since| now.since(since).longest);
+                setup.metrics.shard_acquired(slot.shard, leads.how == How::Expired, waited);
+                slot.told = Some(leads.epoch);
+                slot.giving = self.stopping;
+                if slot.giving {
+                    setup.permits.close(slot.shard);
+                }
+                info!(shard = %slot.shard, epoch = leads.epoch, how, "leads the shard");
+                self.note(index);
+            }
+        } else if slot.told.is_some() {
+            slot.told_of(None, "lost", setup);
+        }
+        if let Some(slot) = self.slots.get_mut(index) {
+            let claimable = leadership.is_none() && slot.lease.claimable().is_some();
+            slot.claimable = if claimable { slot.claimable.or(Some(now)) } else { None };
+        }
+    }
+
+    /// Writes an event about the Lease.
+    fn note(&mut self, index: usize) {
+        let Self { setup, slots, notes, client, .. } = self;
+        let Some(object) = slots.get(index).and_then(|slot| slot.object.as_ref()) else { return };
+        if notes.len() < NOTES {
+            let note = notes::became_leader(client, object, &setup.replica, setup.timing.call_timeout);
+            notes.push(Box::pin(note));
+        }
+    }
+
+    /// Decides which shards this replica wants.
+    fn assign(&mut self) {
+        let now = (self.setup.clock)();
+        let elapsed = now.since(self.assigned);
+        self.assigned = now;
+        self.membership.pass(elapsed);
+        let wishes = match self.stopping {
+            true => vec![Assigned::Leave; self.slots.len()],
+            false => {
+                let me = &self.setup.replica.identity;
+                let holdings: Vec<_> = self.slots.iter().map(|slot| slot.holding(me)).collect();
+                self.assigner.decide(&self.membership.members(), &holdings, elapsed.shortest)
+            }
+        };
+        for (index, wish) in wishes.into_iter().enumerate() {
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| !slot.giving) else { continue };
+            let wish = match wish {
+                Assigned::Claim | Assigned::Keep => Wish::Hold,
+                Assigned::Leave => Wish::Leave,
+                Assigned::Give => {
+                    slot.giving = true;
+                    self.setup.permits.close(slot.shard);
+                    Wish::Leave
+                }
+            };
+            self.wish(index, wish);
+        }
+    }
+
+    /// Lets go of what is to be handed over, once nothing of it runs.
+    fn hand_over(&mut self) {
+        for index in 0..self.slots.len() {
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.giving) else { continue };
+            let wish = match self.setup.permits.drain(slot.shard) {
+                Drain::Running if slot.lease.leadership().is_some() => Wish::Leave,
+                Drain::Clean => Wish::Release,
+                Drain::Tainted | Drain::Running => Wish::Abandon,
+            };
+            let over = slot.lease.is_let_go() || (wish == Wish::Abandon && slot.lease.leadership().is_none());
+            if over && !self.stopping {
+                slot.giving = false;
+            }
+            self.wish(index, wish);
+        }
+    }
+
+    fn wish(&mut self, index: usize, wish: Wish) {
+        if self.slots.get(index).is_some_and(|slot| slot.lease.wish() != wish) {
+            self.step(index, Event::Wish(wish));
+        }
+    }
+
+    /// Begins to hand everything over.
+    fn stop(&mut self) {
+        self.stopping = true;
+        if let Some(mut own) = self.membership.own().cloned() {
+            own.metadata.resource_version = None;
+            let (leases, client) = (self.setup.leases.clone(), self.client.clone());
+            self.beat = Some(Box::pin(async move { leases.delete(&client, &own).await }));
+        }
+        for slot in &mut self.slots {
+            slot.giving = true;
+            self.setup.permits.close(slot.shard);
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let gone = |slot: &Slot| slot.lease.is_let_go() || slot.lease.wish() == Wish::Abandon;
+        self.stopping && self.beat.is_none() && self.slots.iter().all(gone)
+    }
+
+    /// Waits for events that are on their way, not for long.
+    async fn farewell(mut self) {
+        let all = async { while self.notes.next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, all).await;
+    }
+
+    fn begin_read(&mut self) {
+        let now = (self.setup.clock)();
+        let since = now.since(self.read_begun).longest;
+        let due = since >= self.setup.timing.observe_interval || (self.read_wanted && since >= READ_PACE);
+        if self.read.is_none() && due {
+            self.read_begun = now;
+            self.read_wanted = false;
+            let (leases, client) = (self.setup.leases.clone(), self.client.clone());
+            self.read = Some(Box::pin(async move { leases.list(&client).await }));
+        }
+    }
+
+    /// Says that this replica is there, where others want to know.
+    fn begin_beat(&mut self) {
+        let now = (self.setup.clock)();
+        let due = self.beat_begun.is_none_or(|begun| now.since(begun).longest >= self.setup.timing.renew_interval);
+        if self.slots.len() < 2 || self.stopping || self.beat.is_some() || !due {
+            return;
+        }
+        self.beat_begun = Some(now);
+        if let Some(lease) = self.membership.beat((self.setup.wall)()) {
+            let (leases, client) = (self.setup.leases.clone(), self.client.clone());
+            self.beat = Some(Box::pin(async move { leases.put(&client, &lease).await.map(drop) }));
+        }
+    }
+
+    /// A connection that has failed once is not used again.
+    fn reconnect(&mut self) {
+        let now = (self.setup.clock)();
+        if now.since(self.reconnected).longest < RECONNECT_PACE {
+            return;
+        }
+        if let Ok(client) = self.setup.leases.client() {
+            (self.client, self.reconnected) = (client, now);
+        }
+    }
+}
+
+impl Slot {
+    /// Keeps the newest object.
+    fn saw(&mut self, object: Option<&Object>) {
+        let number = |object: &Object| version_of(object).map_or(0, |version| version.number);
+        if let Some(object) = object.filter(|new| self.object.as_ref().is_none_or(|old| number(old) <= number(new))) {
+            self.object = Some(object.clone());
+        }
+    }
+
+    /// The shard as the assignment sees it.
+    fn holding(&self, me: &Arc<str>) -> Holding {
+        let holder = || self.lease.holder().cloned().unwrap_or_else(|| "".into());
+        match self.lease.claimable() {
+            _ if self.lease.leadership().is_some() => Holding::Held(me.clone()),
+            Some(How::Again) => Holding::Held(me.clone()),
+            Some(How::Released) => Holding::Free,
+            Some(How::Expired) => Holding::Expired(holder()),
+            None => Holding::Held(holder()),
+        }
+    }
+
+    fn told_of(&mut self, epoch: Option<u64>, why: &'static str, setup: &Setup) {
+        if self.told.take().is_some() {
+            setup.permits.lost(self.shard);
+            setup.metrics.shard_ended(self.shard, why);
+            info!(shard = %self.shard, why, "no longer leads the shard");
+        }
+        self.told = epoch;
+        self.lapsed = false;
+    }
+}
+
+/// Completes when there is a future and it does.
+async fn some<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}

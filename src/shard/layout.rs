@@ -1,0 +1,187 @@
+//! Into how many shards all replicas divide the objects. They must agree: two replicas that count
+//! differently would both lead an object.
+//!
+//! The Lease `fairlead-layout` says it, and so does each shard's Lease. A replica with another count
+//! changes them only where nobody leads, and by compare-and-swap, so that of a replica that starts at
+//! the same time with the old count one of the two is refused. What it takes over that way counts as
+//! held: whoever led it last may still act.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Client;
+use tracing::info;
+
+use super::{
+    Shard,
+    clock::Clock,
+    lease::{Holder, Observation, Sight, Timing},
+    leases::{Failure, LAYOUT, Leases, Listing, Purpose, RELEASED, SHARDS, fresh, record_of, released, shards_of},
+};
+
+/// Why a replica may not run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Replicas with another count run.
+    #[error(
+        "FAIRLEAD_SHARDS is {own}, but replicas with {other} run in this namespace ({lease} says so); to change it, scale to \
+         zero replicas, set FAIRLEAD_SHARDS, and scale up again"
+    )]
+    Differs {
+        /// This replica's count.
+        own: u8,
+        /// The others'.
+        other: u8,
+        /// Who says so.
+        lease: String,
+    },
+    /// The Leases can't be read or written.
+    #[error(
+        "the Leases in the namespace {namespace}: {why}; FAIRLEAD_NAMESPACE names it, deploy/rbac.yaml gives the rights"
+    )]
+    Leases {
+        /// Their namespace.
+        namespace: String,
+        /// What failed.
+        why: String,
+    },
+}
+
+/// Whether a listing speaks of another count than `own`.
+///
+/// # Errors
+/// Where it does.
+pub fn check(leases: &[Lease], own: u8) -> Result<(), LayoutError> {
+    match leases.iter().find_map(|lease| Some((lease, other_count(lease, own)?))) {
+        None => Ok(()),
+        Some((lease, other)) => Err(LayoutError::Differs { own, other, lease: name(lease).into() }),
+    }
+}
+
+/// Makes sure that all replicas divide the objects into so many shards; waits for replicas with another
+/// count to be known as gone, at most some more than the Leases' duration.
+///
+/// # Errors
+/// Where they are not.
+pub async fn agree(leases: &Leases, own: u8, timing: &Timing, clock: &Clock) -> Result<(), LayoutError> {
+    let failed = |why: String| LayoutError::Leases { namespace: leases.namespace().into(), why };
+    let client = leases.client().map_err(failed)?;
+    let mut seen: BTreeMap<String, Observation> = BTreeMap::new();
+    let mut last = clock();
+    // Those who start at the same time make some of it go round again.
+    loop {
+        let listing = leases.list(&client).await.map_err(failed)?;
+        let now = clock();
+        seen.values_mut().for_each(|seen| seen.pass(now.since(last), timing.read_gap()));
+        last = now;
+        let others: Vec<_> = listing.leases.iter().filter(|lease| other_count(lease, own).is_some()).collect();
+        if others.is_empty() {
+            if listing.leases.iter().any(|lease| name(lease) == LAYOUT) {
+                return Ok(());
+            }
+            create(leases, &client, &listing, own, timing).await.map_err(failed)?;
+            continue;
+        }
+        let mut waits = false;
+        for lease in others.iter().filter(|lease| Purpose::of(lease) == Some(Purpose::Shard)) {
+            match is_free(lease, &mut seen, timing) {
+                Some(free) => waits |= !free,
+                None => return check(&listing.leases, own),
+            }
+        }
+        if waits {
+            tokio::time::sleep(timing.observe_interval).await;
+            continue;
+        }
+        info!(shards = own, "no replica with another count runs: the layout is changed");
+        for lease in others {
+            match restamp(leases, &client, lease, own).await {
+                Ok(()) => {}
+                Err(Failure::Conflict(_)) => return check(&listing.leases, own),
+                Err(error) => return Err(failed(error.to_string())),
+            }
+        }
+    }
+}
+
+/// Records the layout; where nothing was there at all, with Leases that are free.
+async fn create(leases: &Leases, client: &Client, listing: &Listing, own: u8, timing: &Timing) -> Result<(), String> {
+    match leases.put(client, &fresh(LAYOUT.into(), Purpose::Layout, own)).await {
+        // Somebody else does it.
+        Err(Failure::Conflict(_)) => return Ok(()),
+        outcome => outcome.map(drop).map_err(|error| error.to_string())?,
+    }
+    if listing.leases.iter().any(|lease| Purpose::of(lease) == Some(Purpose::Shard)) {
+        return Ok(());
+    }
+    for shard in Shard::all(own) {
+        match leases.put(client, &released(shard, own, timing)).await {
+            Ok(_) | Err(Failure::Conflict(_)) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody leads by this Lease; nothing where somebody is seen to.
+fn is_free(lease: &Lease, seen: &mut BTreeMap<String, Observation>, timing: &Timing) -> Option<bool> {
+    let record = record_of(lease)?;
+    let free = record.holder == Holder::Free;
+    let observation = seen.entry(name(lease).into()).or_default();
+    let known = observation.record().is_some();
+    let newer = observation.read(Sight::There(record), true, timing.duration)?;
+    match () {
+        () if free => Some(true),
+        () if newer && known => None,
+        () => Some(observation.unchanged() >= timing.duration),
+    }
+}
+
+/// Makes a Lease of another count one of ours, or removes it where we have none of its name.
+async fn restamp(leases: &Leases, client: &Client, lease: &Lease, own: u8) -> Result<(), Failure> {
+    let surplus = Purpose::of(lease) == Some(Purpose::Shard)
+        && Shard::all(own).all(|shard| super::leases::name_of(shard) != name(lease));
+    if surplus {
+        return leases.delete(client, lease).await;
+    }
+    let mut lease = lease.clone();
+    lease.metadata.managed_fields = None;
+    let annotations = lease.metadata.annotations.get_or_insert_default();
+    annotations.insert(SHARDS.into(), own.to_string());
+    annotations.remove(RELEASED);
+    if let Some(spec) = &mut lease.spec {
+        spec.holder_identity = Some(String::new());
+    }
+    leases.put(client, &lease).await.map(drop)
+}
+
+/// The count that a Lease speaks of, where that is not `own`.
+fn other_count(lease: &Lease, own: u8) -> Option<u8> {
+    match Purpose::of(lease)? {
+        Purpose::Layout | Purpose::Shard => shards_of(lease).filter(|count| *count != own),
+        Purpose::Member => None,
+    }
+}
+
+fn name(lease: &Lease) -> &str {
+    lease.metadata.name.as_deref().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::leases::annotation;
+
+    #[test]
+    fn who_counts_differently_is_named() {
+        let lease = |name: &str, purpose, count| fresh(name.into(), purpose, count);
+        let ours = [lease(LAYOUT, Purpose::Layout, 16), lease("fairlead-shard-3", Purpose::Shard, 16)];
+        assert_eq!(check(&ours, 16), Ok(()));
+        let error = check(&ours, 1).unwrap_err().to_string();
+        assert!(error.contains("FAIRLEAD_SHARDS is 1, but replicas with 16 run"), "{error}");
+        assert!(error.contains("scale to zero replicas"), "{error}");
+        // A membership says nothing of shards.
+        assert_eq!(check(&[lease("fairlead-member-a", Purpose::Member, 1)], 16), Ok(()));
+        assert_eq!(annotation(&ours[0], SHARDS), Some("16"));
+    }
+}
