@@ -41,6 +41,8 @@ struct Shared {
     /// The number of the next connection.
     next: AtomicU64,
     open: AtomicUsize,
+    /// How many chunks were read and not written yet.
+    held: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,12 +69,30 @@ enum Mode {
 struct Chunk {
     due: Instant,
     bytes: Vec<u8>,
+    _held: Held,
+}
+
+/// Counts a chunk for as long as it lives.
+struct Held(Arc<Shared>);
+
+impl Held {
+    fn new(shared: &Arc<Shared>) -> Held {
+        shared.held.fetch_add(1, Ordering::SeqCst);
+        Held(Arc::clone(shared))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Of one connection, as it sees the rules.
 #[derive(Clone)]
 struct Connection {
     number: u64,
+    shared: Arc<Shared>,
     rules: watch::Receiver<Rules>,
 }
 
@@ -87,7 +107,8 @@ impl TcpProxy {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let rules = watch::Sender::new(Rules::default());
-        let shared = Arc::new(Shared { rules, next: AtomicU64::new(0), open: AtomicUsize::new(0) });
+        let shared =
+            Arc::new(Shared { rules, next: AtomicU64::new(0), open: AtomicUsize::new(0), held: AtomicUsize::new(0) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serving = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -142,6 +163,11 @@ impl TcpProxy {
         self.shared.open.load(Ordering::SeqCst)
     }
 
+    /// How many pieces are on their way: held by a delay, or frozen.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
     fn change(&self, change: impl FnOnce(&mut Rules)) {
         self.shared.rules.send_modify(change);
     }
@@ -176,7 +202,7 @@ async fn serve(listener: std::net::TcpListener, upstream: SocketAddr, shared: Ar
                 continue;
             }
             let number = shared.next.fetch_add(1, Ordering::SeqCst);
-            let connection = Connection { number, rules: shared.rules.subscribe() };
+            let connection = Connection { number, shared: Arc::clone(&shared), rules: shared.rules.subscribe() };
             shared.open.fetch_add(1, Ordering::SeqCst);
             let shared = Arc::clone(&shared);
             tokio::spawn(async move {
@@ -244,7 +270,7 @@ impl Connection {
             let length = from.read(&mut bytes).await.unwrap_or(0);
             bytes.truncate(length);
             let due = Instant::now() + self.rules.borrow().delay(direction);
-            let gone = chunks.send(Chunk { due, bytes }).await.is_err();
+            let gone = chunks.send(Chunk { due, bytes, _held: Held::new(&self.shared) }).await.is_err();
             if gone || length == 0 {
                 return Ok(());
             }
@@ -252,7 +278,7 @@ impl Connection {
     }
 
     async fn write(&self, mut chunks: mpsc::Receiver<Chunk>, mut to: OwnedWriteHalf) -> io::Result<()> {
-        while let Some(Chunk { due, bytes }) = chunks.recv().await {
+        while let Some(Chunk { due, bytes, _held }) = chunks.recv().await {
             sleep_until(due).await;
             self.thawed().await;
             if bytes.is_empty() {
