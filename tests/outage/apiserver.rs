@@ -1,12 +1,7 @@
 //! The API server stops, or hangs: the process stays up and goes on by itself.
 
-use std::sync::{Mutex, PoisonError};
-
-use anyhow::{Context as _, Result, ensure};
-use fairlead_harness::{
-    cluster::Cluster,
-    process::{Process, Program, Signal},
-};
+use anyhow::{Result, ensure};
+use fairlead_harness::{cluster::Cluster, process::Signal};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
@@ -16,35 +11,10 @@ use crate::{
     world::{Aws, DEADLINE, World},
 };
 
-/// The API server that was started in the place of the control plane's first one.
-static SUCCESSOR: Mutex<Option<Process>> = Mutex::new(None);
-
-/// Does something with the API server that runs.
-fn with<T>(cluster: &Cluster, act: impl FnOnce(&Process) -> Result<T>) -> Result<T> {
-    act(SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner).as_ref().unwrap_or_else(|| cluster.apiserver()))
-}
-
-/// The command that the API server was started with, to start it again with its port and its etcd.
-fn command(cluster: &Cluster) -> Result<Program> {
-    let line = with(cluster, |process| Ok(std::fs::read(format!("/proc/{}/cmdline", process.pid()))?))?;
-    let line = String::from_utf8(line)?;
-    let mut words = line.split_terminator('\0');
-    let program = Program::new(words.next().context("no command")?);
-    Ok(words.fold(program, |program, word| program.arg(word)))
-}
-
 /// Ends the API server, and starts it again with its port and its etcd.
 async fn restart(world: &World) -> Result<()> {
-    let again = command(world.cluster)?;
-    with(world.cluster, Process::kill)?;
-    *SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Process::spawn("kube-apiserver", &again)?);
-    let what = "the API server answers";
-    world
-        .eventually(what, async || match world.queues().list(&Default::default()).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        })
-        .await
+    world.cluster.stop_apiserver(Signal::KILL).await?;
+    world.cluster.start_apiserver().await
 }
 
 /// Goes on when it is dropped, so that a test that fails does not stop the others.
@@ -52,7 +22,7 @@ struct Hanging(&'static Cluster);
 
 impl Hanging {
     fn new(cluster: &'static Cluster) -> Result<Self> {
-        with(cluster, |process| process.signal(Signal::STOP))?;
+        cluster.signal_apiserver(Signal::STOP)?;
         Ok(Self(cluster))
     }
 }
@@ -60,7 +30,7 @@ impl Hanging {
 impl Drop for Hanging {
     fn drop(&mut self) {
         // Fails where it has ended: then there is nothing to go on.
-        let _ = with(self.0, |process| process.signal(Signal::CONT));
+        let _ = self.0.signal_apiserver(Signal::CONT);
     }
 }
 
@@ -70,10 +40,9 @@ async fn the_api_server_stops_and_starts_again() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
     world.create("old", json!({})).await?;
     world.in_sync("old").await?;
-    let again = command(world.cluster)?;
-    with(world.cluster, Process::kill)?;
+    world.cluster.stop_apiserver(Signal::KILL).await?;
     let gone = unready(world.operator()?, &["watch of SQSQueue", "watch of ConfigMap"]).await;
-    *SUCCESSOR.lock().unwrap_or_else(PoisonError::into_inner) = Some(Process::spawn("kube-apiserver", &again)?);
+    world.cluster.start_apiserver().await?;
     gone?;
     ensure!(world.operator()?.is_running());
     world.operator()?.ready(DEADLINE).await?;

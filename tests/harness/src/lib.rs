@@ -9,8 +9,10 @@
 //! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
 //! | [`operator`] | `fairlead run` as a child process |
 //! | [`process`] | child processes that never outlive the run |
+//! | [`replicas`] | several operators, each cut off from the rest at will; who held which Lease, and who changed what |
 //! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
+//! | [`tcp_proxy`] | a proxy for any TCP connection: refuses, swallows, freezes, delays, cuts |
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
 
@@ -24,8 +26,10 @@ pub mod kstatus;
 pub mod operator;
 pub mod ports;
 pub mod process;
+pub mod replicas;
 mod run;
 pub mod site;
 pub mod sqs;
+pub mod tcp_proxy;
 pub mod tools;
 pub mod wait;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use serde_json::Value;
+
 use crate::http;
 use crate::ports::Port;
 use crate::process::{Process, Program, Signal};
@@ -141,6 +143,13 @@ impl Operator {
         let (status, text) = http::get(self.metrics.number(), "/metrics").await?;
         anyhow::ensure!(status == 200, "/metrics: HTTP {status}: {text}");
         Ok(text)
+    }
+
+    /// One look at `/statusz`.
+    pub async fn statusz(&self) -> Result<Value> {
+        let (status, text) = http::get(self.metrics.number(), "/statusz").await?;
+        anyhow::ensure!(status == 200, "/statusz: HTTP {status}: {text}");
+        Ok(serde_json::from_str(&text)?)
     }
 
     /// SIGKILL, and waits for the end.

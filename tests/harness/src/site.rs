@@ -32,6 +32,8 @@ pub struct Site {
     pub fake: FakeAws,
     /// The operator's AWS account.
     pub account: String,
+    /// The namespace of its operators' Leases.
+    pub leases: String,
     admin: Client,
     binary: PathBuf,
     env: Vec<(String, String)>,
@@ -58,7 +60,11 @@ impl Drop for Site {
 impl Site {
     /// A site with the kinds of the deploy directory, and no operator yet; `binary` is what it will run.
     pub async fn new(deploy: &Path, binary: &Path) -> Result<Site> {
-        let cluster = Cluster::shared().await?;
+        Site::on(Cluster::shared().await?, deploy, binary).await
+    }
+
+    /// The same on a control plane that not everybody shares.
+    pub async fn on(cluster: &'static Cluster, deploy: &Path, binary: &Path) -> Result<Site> {
         cluster.install(deploy).await?;
         let namespace = cluster.namespace("load").await?;
         let leases = cluster.lease_namespace().await?;
@@ -82,6 +88,7 @@ impl Site {
             seen,
             watch,
             namespace,
+            leases,
         })
     }
 
@@ -96,13 +103,16 @@ impl Site {
     /// Starts the operator, and does not wait. Answers when it was started.
     pub async fn start(&mut self) -> Result<Instant> {
         let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?;
-        let mut spec = OperatorSpec::new(&self.binary, kubeconfig, self.fake.url(), &self.account);
-        for (name, value) in &self.env {
-            spec = spec.env(name, value);
-        }
+        let spec = self.spec(&kubeconfig, &self.fake.url());
         let started = Instant::now();
         self.operator = Some(Operator::start(&spec)?);
         Ok(started)
+    }
+
+    /// How an operator of this site is started.
+    pub fn spec(&self, kubeconfig: &Path, aws_endpoint: &str) -> OperatorSpec {
+        let spec = OperatorSpec::new(&self.binary, kubeconfig, aws_endpoint, &self.account);
+        self.env.iter().fold(spec, |spec, (name, value)| spec.env(name, value))
     }
 
     /// The running operator.
@@ -113,6 +123,16 @@ impl Site {
     /// Takes the operator away, running or not.
     pub fn take_operator(&mut self) -> Result<Operator> {
         self.operator.take().context("no operator runs")
+    }
+
+    /// The SQSQueues of the namespace.
+    pub fn queues(&self) -> Api<DynamicObject> {
+        queues(&self.admin, &self.namespace)
+    }
+
+    /// Talks to the control plane as an administrator.
+    pub fn admin(&self) -> Client {
+        self.admin.clone()
     }
 
     /// Creates SQSQueues of one spec.
@@ -204,7 +224,8 @@ impl Site {
         line.and_then(|line| line.rsplit(' ').next()).map(|value| Ok(value.parse()?)).transpose()
     }
 
-    fn all_seen(&self) -> std::sync::MutexGuard<'_, HashMap<String, Seen>> {
+    /// Everything that was seen and is not gone, by name.
+    pub fn all_seen(&self) -> std::sync::MutexGuard<'_, HashMap<String, Seen>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

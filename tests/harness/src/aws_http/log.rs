@@ -19,6 +19,8 @@ pub struct Call {
     pub region: String,
     /// From the signature.
     pub access_key: String,
+    /// Which of the server's doors it came through; empty for the one that all share.
+    pub door: String,
     /// The account that the key stands for; empty where the log's keeper does not know.
     pub account: String,
     /// The parameters: JSON as sent, or a form's fields as an object of strings.
@@ -181,6 +183,7 @@ mod tests {
             operation: operation.to_owned(),
             region: String::new(),
             access_key: String::new(),
+            door: String::new(),
             account: String::new(),
             request: Value::Null,
             status: None,

@@ -45,6 +45,7 @@ pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Asked {
         operation,
         region,
         access_key,
+        door: String::new(),
         account: String::new(),
         request: Value::Null,
         status: None,

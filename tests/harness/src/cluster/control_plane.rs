@@ -1,7 +1,7 @@
 //! Starting etcd, the API server and the controllers.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -12,7 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use super::{client, kubeconfig};
 use crate::http;
 use crate::ports::Port;
-use crate::process::{Process, Program};
+use crate::process::{Process, Program, Signal};
 use crate::tools::ControlPlane;
 use crate::wait::eventually;
 
@@ -20,13 +20,17 @@ use crate::wait::eventually;
 #[derive(Debug)]
 pub(super) struct Running {
     controllers: Mutex<Process>,
-    pub(super) apiserver: Process,
-    _etcd: Process,
+    apiserver: Mutex<Process>,
+    /// To start it again with its port, its keys and its etcd.
+    apiserver_program: Program,
+    pub(super) etcd: Process,
     _ports: Vec<Port>,
     pub(super) server: String,
     pub(super) ca: PathBuf,
     pub(super) kubeconfig: PathBuf,
 }
+
+const APISERVER: &str = "kube-apiserver";
 
 /// About 3 seconds are usual.
 const READY: Duration = Duration::from_secs(60);
@@ -64,7 +68,27 @@ impl Running {
         Ok(())
     }
 
-    fn controllers(&self) -> std::sync::MutexGuard<'_, Process> {
+    /// Ends the API server by a signal, and waits for its end.
+    pub(super) async fn stop_apiserver(&self, signal: Signal) -> Result<()> {
+        self.apiserver().signal(signal)?;
+        eventually("the API server to end", READY, async || match self.apiserver().is_running() {
+            true => Err("it runs".to_owned()),
+            false => Ok(()),
+        })
+        .await
+    }
+
+    /// Starts the API server again, and waits until it serves.
+    pub(super) async fn start_apiserver(&self) -> Result<()> {
+        *self.apiserver() = Process::spawn(APISERVER, &self.apiserver_program)?;
+        serving(&|| self.apiserver().is_running(), &self.kubeconfig, &self.ca).await
+    }
+
+    pub(super) fn apiserver(&self) -> MutexGuard<'_, Process> {
+        self.apiserver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn controllers(&self) -> MutexGuard<'_, Process> {
         self.controllers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -79,20 +103,22 @@ async fn start_once(tools: &ControlPlane, dir: &Path) -> Result<Running> {
     let tokens = dir.join("tokens.csv");
     std::fs::write(&tokens, format!("{token},admin,admin,\"system:masters\"\n"))?;
     let files = ApiFiles { dir, key: &key, public: &public, tokens: &tokens };
-    let apiserver = apiserver(tools, client_port.number(), api_port.number(), &files)?;
+    let apiserver_program = apiserver(tools, client_port.number(), api_port.number(), &files);
+    let apiserver = Process::spawn(APISERVER, &apiserver_program)?;
 
     let server = format!("https://127.0.0.1:{}", api_port.number());
     let ca = dir.join("apiserver.crt");
     let kubeconfig = dir.join("admin.kubeconfig");
     kubeconfig::write(&kubeconfig, &server, &ca, &token)?;
-    serving(&apiserver, &kubeconfig, &ca).await.map_err(|error| apiserver.explain(error))?;
+    serving(&|| apiserver.is_running(), &kubeconfig, &ca).await.map_err(|error| apiserver.explain(error))?;
 
     let controllers = controllers(tools, &kubeconfig)?;
     started(&controllers).await.map_err(|error| controllers.explain(error))?;
     Ok(Running {
         controllers: Mutex::new(controllers),
-        apiserver,
-        _etcd: etcd,
+        apiserver: Mutex::new(apiserver),
+        apiserver_program,
+        etcd,
         _ports: vec![client_port, peer_port, api_port],
         server,
         ca,
@@ -124,8 +150,8 @@ fn etcd(tools: &ControlPlane, client: u16, peer: u16) -> Result<Process> {
     Process::spawn("etcd", &program)
 }
 
-fn apiserver(tools: &ControlPlane, etcd: u16, port: u16, files: &ApiFiles<'_>) -> Result<Process> {
-    let program = Program::new(&tools.apiserver)
+fn apiserver(tools: &ControlPlane, etcd: u16, port: u16, files: &ApiFiles<'_>) -> Program {
+    Program::new(&tools.apiserver)
         .flag("etcd-servers", format!("http://127.0.0.1:{etcd}"))
         .flag("cert-dir", files.dir)
         .flag("secure-port", port.to_string())
@@ -142,8 +168,7 @@ fn apiserver(tools: &ControlPlane, etcd: u16, port: u16, files: &ApiFiles<'_>) -
         .flag("disable-admission-plugins", "ServiceAccount")
         // The operator is to be measured, not the server's manners.
         .flag("max-requests-inflight", "3000")
-        .flag("max-mutating-requests-inflight", "1500");
-    Process::spawn("kube-apiserver", &program)
+        .flag("max-mutating-requests-inflight", "1500")
 }
 
 fn controllers(tools: &ControlPlane, kubeconfig: &Path) -> Result<Process> {
@@ -160,7 +185,7 @@ fn controllers(tools: &ControlPlane, kubeconfig: &Path) -> Result<Process> {
 }
 
 async fn healthy(etcd: &Process, port: u16) -> Result<()> {
-    eventually_alive(etcd, "etcd's /health", async || match http::get(port, "/health").await {
+    eventually_alive(&|| etcd.is_running(), "etcd's /health", async || match http::get(port, "/health").await {
         Ok((200, _)) => Ok(()),
         Ok((status, body)) => Err(format!("HTTP {status}: {body}")),
         Err(error) => Err(format!("{error:#}")),
@@ -168,8 +193,8 @@ async fn healthy(etcd: &Process, port: u16) -> Result<()> {
     .await
 }
 
-async fn serving(apiserver: &Process, kubeconfig: &Path, ca: &Path) -> Result<()> {
-    eventually_alive(apiserver, "the API server's /readyz", async || {
+async fn serving(runs: &impl Fn() -> bool, kubeconfig: &Path, ca: &Path) -> Result<()> {
+    eventually_alive(runs, "the API server's /readyz", async || {
         if !ca.exists() {
             return Err("no certificate yet".to_owned());
         }
@@ -184,7 +209,7 @@ async fn serving(apiserver: &Process, kubeconfig: &Path, ca: &Path) -> Result<()
 }
 
 async fn started(controllers: &Process) -> Result<()> {
-    eventually_alive(controllers, "the garbage collector", async || {
+    eventually_alive(&|| controllers.is_running(), "the garbage collector", async || {
         let log = controllers.log();
         if log.contains("Proceeding to collect garbage") {
             Ok(())
@@ -197,12 +222,11 @@ async fn started(controllers: &Process) -> Result<()> {
 
 /// Like `eventually`, but gives up at once when the process has ended.
 async fn eventually_alive(
-    process: &Process,
+    runs: &impl Fn() -> bool,
     what: &str,
     mut check: impl AsyncFnMut() -> Result<(), String>,
 ) -> Result<()> {
-    let alive =
-        eventually(what, READY, async || if process.is_running() { check().await.map(|()| true) } else { Ok(false) });
+    let alive = eventually(what, READY, async || if runs() { check().await.map(|()| true) } else { Ok(false) });
     if !alive.await? {
         bail!("waited for {what}, but the process has ended");
     }

@@ -16,6 +16,8 @@ use crate::wait::eventually;
 
 /// The operator's namespace in deploy/.
 const OPERATORS: &str = "fairlead-system";
+/// Its Role there.
+const OPERATOR: &str = "fairlead";
 
 /// A binding counts when the API server's caches have it, which takes milliseconds.
 const IN_EFFECT: Duration = Duration::from_secs(30);
@@ -31,14 +33,13 @@ impl Cluster {
         Ok(name)
     }
 
-    /// Gives a service account of `fairlead-system` the rights in `namespace` that the Roles of the
-    /// deploy directory give to the operator in its own; to be called after [`Cluster::install`].
+    /// Gives a service account of `fairlead-system` the rights in `namespace` that the operator's Role of the
+    /// deploy directory gives in its own; to be called after [`Cluster::install`].
     pub async fn grant_leases(&self, namespace: &str, account: &str) -> Result<()> {
         let admin = self.admin_client().await?;
         let shipped: Api<Role> = Api::namespaced(admin.clone(), OPERATORS);
-        let shipped = shipped.list(&Default::default()).await?.items;
-        let rules = shipped.into_iter().flat_map(|role| role.rules.unwrap_or_default());
-        self.grant_in(namespace, account, rules.collect()).await
+        let rules = shipped.get(OPERATOR).await?.rules.unwrap_or_default();
+        self.grant_in(namespace, account, rules).await
     }
 
     /// Gives a service account of `fairlead-system` some rights in `namespace`, and waits until they count.

@@ -2,6 +2,7 @@
 //! controllers for namespaces, garbage collection and service accounts.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,7 @@ mod leases;
 
 use control_plane::Running;
 
+use crate::process::Signal;
 use crate::run::Scratch;
 use crate::tools::{ControlPlane, Tools};
 
@@ -113,11 +115,21 @@ impl Cluster {
 
     /// A kubeconfig that acts as a service account, by a token of it.
     pub async fn service_account_kubeconfig(&self, namespace: &str, name: &str) -> Result<PathBuf> {
+        self.service_account_kubeconfig_at(namespace, name, self.address()?).await
+    }
+
+    /// The same by way of a proxy before the API server; it listens on 127.0.0.1, as the certificate says.
+    pub async fn service_account_kubeconfig_at(
+        &self,
+        namespace: &str,
+        name: &str,
+        address: SocketAddr,
+    ) -> Result<PathBuf> {
         let lifetime = "--duration=24h";
         let token = self.kubectl(&["create", "token", name, "--namespace", namespace, lifetime]).await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let path = self.scratch.path().join(format!("{namespace}-{name}-{number}.kubeconfig"));
-        kubeconfig::write(&path, &self.running.server, &self.running.ca, token.trim())?;
+        kubeconfig::write(&path, &format!("https://{address}"), &self.running.ca, token.trim())?;
         Ok(path)
     }
 
@@ -126,9 +138,29 @@ impl Cluster {
         &self.running.server
     }
 
-    /// The API server's process, to stop it for a while or to read its log.
-    pub fn apiserver(&self) -> &crate::process::Process {
-        &self.running.apiserver
+    /// The same without the scheme.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.server().trim_start_matches("https://").parse()?)
+    }
+
+    /// Sends a signal to the API server, such as to let it hang for a while.
+    pub fn signal_apiserver(&self, signal: Signal) -> Result<()> {
+        self.running.apiserver().signal(signal)
+    }
+
+    /// Ends the API server by a signal, and waits for its end.
+    pub async fn stop_apiserver(&self, signal: Signal) -> Result<()> {
+        self.running.stop_apiserver(signal).await
+    }
+
+    /// Starts the API server again, with the port and the etcd of its predecessor, and waits until it serves.
+    pub async fn start_apiserver(&self) -> Result<()> {
+        self.running.start_apiserver().await
+    }
+
+    /// Sends a signal to etcd, such as to let it hang for a while.
+    pub fn signal_etcd(&self, signal: Signal) -> Result<()> {
+        self.running.etcd.signal(signal)
     }
 
     async fn run_kubectl(&self, args: &[&str], input: &str) -> Result<Result<String, String>> {

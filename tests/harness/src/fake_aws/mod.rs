@@ -15,6 +15,7 @@
 //! An access key of twelve digits is that account; temporary credentials act in their role's account; any
 //! other key is account 000000000000. Signatures and policies are not looked at.
 
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -43,6 +44,7 @@ use sqs::Place;
 #[derive(Debug)]
 pub struct FakeAws {
     shared: Arc<Shared>,
+    runtime: tokio::runtime::Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -52,8 +54,7 @@ const WORKERS: usize = 2;
 impl FakeAws {
     /// Starts a fake on a loopback port of its own.
     pub fn start() -> Result<FakeAws> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
+        let listener = listen()?;
         let shared = Arc::new(Shared::new(listener.local_addr()?));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
@@ -61,15 +62,24 @@ impl FakeAws {
             .enable_all()
             .build()?;
         let serving = Arc::clone(&shared);
+        let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new()
             .name("fake-aws".to_owned())
             .spawn(move || {
-                let accepting = runtime.spawn(server::serve(listener, serving));
+                let accepting = runtime.spawn(server::serve(listener, String::new(), serving));
                 // It ends when it is told to; a panic has shown itself already.
                 let _ = runtime.block_on(accepting);
             })
             .context("cannot start the fake")?;
-        Ok(FakeAws { shared, thread: Some(thread) })
+        Ok(FakeAws { shared, runtime: handle, thread: Some(thread) })
+    }
+
+    /// Opens one more door to the same AWS: the log tells which calls came through it.
+    pub fn door(&self, name: &str) -> Result<SocketAddr> {
+        let listener = listen()?;
+        let addr = listener.local_addr()?;
+        self.runtime.spawn(server::serve(listener, name.to_owned(), Arc::clone(&self.shared)));
+        Ok(addr)
     }
 
     /// The endpoint to give to callers.
@@ -218,6 +228,12 @@ impl Drop for FakeAws {
             let _ = thread.join();
         }
     }
+}
+
+fn listen() -> Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// As ARNs begin in a region.

@@ -110,12 +110,13 @@ impl<'a> Asking<'a> {
     }
 }
 
-/// Serves until the owner says stop; all connections end with the runtime.
-pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
+/// Serves until the owner says stop; all connections end with the runtime. Calls are noted as of `door`.
+pub(super) async fn serve(listener: std::net::TcpListener, door: String, shared: Arc<Shared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
     let mut stopped = shared.stopped.subscribe();
+    let door: Arc<str> = door.into();
     let accepting = async {
         loop {
             // Out of descriptors, for example: those in use come back.
@@ -124,7 +125,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            tokio::spawn(connection(stream, Arc::clone(&shared)));
+            tokio::spawn(connection(stream, Arc::clone(&door), Arc::clone(&shared)));
         }
     };
     tokio::select! {
@@ -133,14 +134,14 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
     }
 }
 
-async fn connection(stream: tokio::net::TcpStream, shared: Arc<Shared>) {
-    let service = service_fn(|request| handle(request, &shared));
+async fn connection(stream: tokio::net::TcpStream, door: Arc<str>, shared: Arc<Shared>) {
+    let service = service_fn(|request| handle(request, &door, &shared));
     // An error is a lost reply, or a caller who has gone: both are in the log.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// An error closes the connection without an answer.
-async fn handle(request: Request<Incoming>, shared: &Shared) -> Result<Reply> {
+async fn handle(request: Request<Incoming>, door: &str, shared: &Shared) -> Result<Reply> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let Asked { mut call, parameters, protocol } = request::read(&parts.headers, &body);
@@ -148,6 +149,7 @@ async fn handle(request: Request<Incoming>, shared: &Shared) -> Result<Reply> {
     let token = request::text(&parts.headers, "x-amz-security-token");
     let caller = shared.sts.identify(&call.access_key, token, &call.region, now);
     call.account.clone_from(&caller.account);
+    door.clone_into(&mut call.door);
     let admission = shared.limits(|limits| limits.admit(&caller.account, &call.region, &call.service, now));
     let fault = if admission.trouble.is_some() { None } else { shared.faults.judge(&call.operation, &call.access_key) };
     // Before the call is in the log: its owner may release what he has seen there.
