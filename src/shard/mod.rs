@@ -1,5 +1,7 @@
 //! Which replica may act. One replica runs, so its permit is granted for the process's life.
 
+pub mod assignment;
+
 /// Proof that this replica may change things, in AWS and in Kubernetes. Every mutating call takes
 /// one; only [`Permits`] makes them.
 #[derive(Debug)]
