@@ -10,6 +10,10 @@ use self::target::{Candidate, score, target};
 mod target;
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
 
 /// So long may a member leave a shard free that is meant for it. Then others take it, and it gets no
