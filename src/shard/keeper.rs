@@ -163,7 +163,7 @@ struct Loop {
     assigned: Moment,
     writes: FuturesUnordered<BoxFuture<'static, Answer>>,
     notes: FuturesUnordered<BoxFuture<'static, ()>>,
-    read: Option<BoxFuture<'static, Result<Listing, String>>>,
+    read: Option<BoxFuture<'static, Result<Listing, Failure>>>,
     read_begun: Moment,
     read_wanted: bool,
     beat: Option<BoxFuture<'static, Result<(), Failure>>>,
@@ -279,7 +279,7 @@ impl Loop {
     }
 
     /// Takes a listing.
-    fn listed(&mut self, listing: Result<Listing, String>) -> Result<(), LayoutError> {
+    fn listed(&mut self, listing: Result<Listing, Failure>) -> Result<(), LayoutError> {
         let listing = match listing {
             Ok(listing) => listing,
             Err(error) => {
