@@ -26,12 +26,12 @@ use crate::{
     },
     crd::CONNECTION_LABEL,
     engine::{
+        connection::Watches,
         controller::{Context, Controllers},
         leadership,
         objects::{ObjectKey, bounded},
         publish::Connections,
         watch,
-        watches::Watches,
     },
     kinds::KINDS,
     queue::{

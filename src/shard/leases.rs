@@ -222,7 +222,7 @@ impl Leases {
 
     /// How the Leases are watched.
     pub fn watched() -> watcher::Config {
-        watcher::Config::default().labels(LABEL).timeout(55)
+        watcher::Config::default().labels(LABEL).timeout(45)
     }
 
     /// All Leases, newly read: the API server answers with nothing older than what it had when asked.
