@@ -180,7 +180,7 @@ impl Round {
                 return Ok(());
             }
             Err(error) => {
-                self.troubles.tell("watch", &error);
+                self.troubles.tell("watch", &failure_of(error));
                 return Ok(());
             }
         };
@@ -379,6 +379,14 @@ impl Round {
         if let Ok(client) = self.setup.leases.client() {
             (self.client, self.reconnected) = (client, now);
         }
+    }
+}
+
+fn failure_of(error: watcher::Error) -> Failure {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => error.into(),
+        other => Failure::Unknown(other.to_string()),
     }
 }
 

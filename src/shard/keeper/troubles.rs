@@ -12,7 +12,7 @@ impl Troubles {
     pub(super) fn tell(&mut self, what: &'static str, error: &impl std::fmt::Display) {
         let error = error.to_string();
         if self.0.get(what) != Some(&error) {
-            warn!(what, error, "trouble with the Leases");
+            warn!(what, %error, "trouble with the Leases");
             self.0.insert(what, error);
         }
     }
