@@ -21,6 +21,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(test)]
+mod model;
 mod observation;
 #[cfg(test)]
 mod tests;
