@@ -37,6 +37,10 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 test: tools ## Run all tests: unit, property, CRD and end to end
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
 
+.PHONY: soak
+soak: ## Search the model of the Leases deeper than `make test` does (DEPTH=18 events, by default)
+	FAIRLEAD_MODEL_DEPTH=$(or $(DEPTH),18) cargo test --locked --profile bench --lib in_the_long_run -- --nocapture
+
 .PHONY: bench
 bench: tools ## Measure: the scheduler, and the whole process at scale (about 10 minutes)
 	cargo bench --locked
