@@ -107,7 +107,9 @@ impl Replicas {
     pub async fn ready(&mut self, index: usize, deadline: Duration) -> Result<()> {
         let operator = self.at(index)?.operator()?;
         operator.ready(deadline).await?;
-        let identity = operator.statusz().await?["identity"].as_str().context("no identity")?.to_owned();
+        let status =
+            eventually("/statusz", deadline, async || operator.statusz().await.map_err(|error| format!("{error:#}")));
+        let identity = status.await?["identity"].as_str().context("no identity")?.to_owned();
         if let Some(replica) = self.all.get_mut(index) {
             replica.identity = Some(identity);
         }
@@ -126,6 +128,7 @@ impl Replicas {
     /// Takes an operator away, running or not.
     pub fn take(&mut self, index: usize) -> Result<Operator> {
         let replica = self.all.get_mut(index).context("no such replica")?;
+        replica.identity = None;
         replica.operator.take().with_context(|| format!("{} does not run", replica.name))
     }
 
