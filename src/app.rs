@@ -118,7 +118,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let account = OwnAccount::new(&clients);
 
     let health = Health::default();
-    let permits = Permits::new(settings.shards, timing, clock::system());
+    let leases_health = health.component("leases");
+    let permits = Permits::new(settings.shards, timing, clock::system(), metrics.clone());
     let setup = lease_setup(&settings, &config, timing, &permits, &metrics);
     let liveness =
         Liveness { leases: setup.turning.clone(), reading: setup.reading.clone(), queue: queue.pulse(), watches };
@@ -171,7 +172,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
             tasks.spawn(controller.clone().watch(namespace.clone(), component));
         }
     }
-    tasks.spawn(leadership::watch_reads(setup.reading.clone(), health.component("leases")));
+    tasks.spawn(leadership::watch_reads(setup.reading.clone(), leases_health));
     tasks.spawn(leadership::follow(permits.clone(), controllers.clone(), accounts.clone()));
     leadership::show(&permits, &metrics);
     let mut keeper = Keeper::start(setup)?;

@@ -235,7 +235,7 @@ fn an_unknown_variable_is_warned_of_with_what_was_meant() -> Result<()> {
 }
 
 /// Setting, bad value, and what is said of it.
-const BAD: [(&str, &str, &str); 31] = [
+const BAD: [(&str, &str, &str); 43] = [
     ("FAIRLEAD_REGION", "EU West", "allowed: an AWS region, for example eu-west-1"),
     ("FAIRLEAD_WATCH_NAMESPACES", "Shop", "allowed: names of namespaces, separated by commas"),
     ("FAIRLEAD_WATCH_NAMESPACES", "a,,b", "\"\": allowed: names of namespaces, separated by commas"),
@@ -266,6 +266,18 @@ const BAD: [(&str, &str, &str); 31] = [
     ("FAIRLEAD_HEALTH_ADDR", "8081", "allowed: an IP address and a port, for example 0.0.0.0:8081 or [::]:8081"),
     ("FAIRLEAD_HEALTH_ADDR", "localhost:8081", "allowed: an IP address and a port"),
     ("FAIRLEAD_IDENTITY", "a b", "allowed: 1 to 128 characters without spaces"),
+    ("FAIRLEAD_SHARDS", "3", "allowed: 1 or 16"),
+    ("FAIRLEAD_SHARDS", "many", "allowed: 1 or 16"),
+    ("FAIRLEAD_NAMESPACE", "Fairlead System", "allowed: names of namespaces, separated by commas"),
+    ("FAIRLEAD_REVISION", "a b", "allowed: 1 to 128 characters without spaces"),
+    ("FAIRLEAD_POD_UID", "a b", "allowed: 1 to 128 characters without spaces"),
+    ("FAIRLEAD_LEASE_DURATION", "8s", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_DURATION", "301", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_RENEW_INTERVAL", "0", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_CALL_TIMEOUT", "-1", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_OBSERVE_INTERVAL", "NaN", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_MARGIN", "0.01", "allowed: 0.1 to 300 seconds"),
+    ("FAIRLEAD_LEASE_PERMIT_LEAST", "1e9", "allowed: 0.1 to 300 seconds"),
     ("FAIRLEAD_LOG_FORMAT", "xml", "allowed: text, json"),
 ];
 
@@ -280,6 +292,20 @@ fn a_bad_value_is_told_with_its_name_and_what_is_allowed() -> Result<()> {
     }
     let without: Vec<_> = settings()?.into_iter().filter(|name| !BAD.iter().any(|(bad, ..)| bad == name)).collect();
     ensure!(without.is_empty(), "no bad value is tried of {without:?}");
+    Ok(())
+}
+
+#[test]
+fn times_of_leases_that_do_not_fit_each_other_are_refused() -> Result<()> {
+    for (name, value, said) in [
+        ("FAIRLEAD_LEASE_DURATION", "4", "FAIRLEAD_LEASE_DURATION less FAIRLEAD_LEASE_MARGIN"),
+        ("FAIRLEAD_LEASE_CALL_TIMEOUT", "3", "make the duration longer, or the others shorter"),
+        ("FAIRLEAD_LEASE_MARGIN", "0.2", "FAIRLEAD_LEASE_MARGIN is less than a 16th"),
+        ("FAIRLEAD_LEASE_OBSERVE_INTERVAL", "3", "FAIRLEAD_LEASE_OBSERVE_INTERVAL is more than a third"),
+    ] {
+        let (line, _) = failure(2, &["run"], &[(name, value)])?;
+        assert!(line.contains(said), "{line}\n{said}");
+    }
     Ok(())
 }
 

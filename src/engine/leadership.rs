@@ -112,14 +112,13 @@ fn rounded(time: Duration) -> f64 {
 }
 
 /// Shows in the metrics what is led.
-#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 pub fn show(permits: &Permits, metrics: &Metrics) {
     let permits = permits.clone();
     metrics.read(move || {
         let mut led = 0.0;
         let mut readings = Vec::new();
         for shard in Shard::all(permits.shards()) {
-            let leads = f64::from(u8::from(permits.leads(shard).is_some()));
+            let leads = f64::from(u8::from(permits.glimpse(shard).led));
             led += leads;
             readings.push(Reading {
                 name: "leader_election_master_status",
@@ -128,13 +127,12 @@ pub fn show(permits: &Permits, metrics: &Metrics) {
                 value: leads,
             });
         }
-        let (refused, cut_off) = permits.counts();
-        let plain = |name, help, value| Reading { name, help, labels: Vec::new(), value };
-        readings.push(plain("fairlead_shards_led", "Shards that this replica leads", led));
-        let help = "Calls and reconciles that did not begin since the leadership ran out";
-        readings.push(plain("fairlead_permits_refused_total", help, refused as f64));
-        let help = "Calls that were cut off when the leadership ran out";
-        readings.push(plain("fairlead_permits_cut_off_total", help, cut_off as f64));
+        readings.push(Reading {
+            name: "fairlead_shards_led",
+            help: "Shards that this replica leads",
+            labels: Vec::new(),
+            value: led,
+        });
         readings
     });
 }

@@ -10,6 +10,8 @@ use self::target::{Candidate, score, target};
 mod target;
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;
@@ -80,9 +82,9 @@ pub struct Assigner {
     shards: Vec<Seen>,
     members: BTreeMap<Arc<str>, Known>,
     left_out: BTreeMap<Arc<str>, LeftOut>,
-    /// Since a member that counted left, or a Lease expired.
+    /// How long ago it started, a member that counted left, or a Lease expired.
     quiet: Duration,
-    /// Since when revisions differ.
+    /// For how long revisions have differed.
     rollout: Duration,
     giving: Option<usize>,
 }
@@ -171,7 +173,7 @@ impl Assigner {
 
     /// Adds the time that has passed to what still is as it was, and forgets the rest.
     fn watch(&mut self, view: &View<'_>, elapsed: Duration) {
-        let mut disturbed = view.suspects.iter().any(|suspect| *suspect != &*self.me);
+        let mut disturbed = self.members.is_empty() || view.suspects.iter().any(|suspect| *suspect != &*self.me);
         self.members.retain(|identity, known| {
             let stays = view.member(identity).is_some();
             disturbed |= !stays && known.counts;
@@ -214,14 +216,11 @@ impl Assigner {
 
     /// The members that count.
     fn candidates<'a>(&self, view: &View<'a>, purpose: Purpose) -> Vec<Candidate<'a>> {
-        let mut present = Vec::with_capacity(view.members.len());
-        for member in &view.members {
-            let held = view.held(&member.identity);
-            let takes = !self.left_out.contains_key(&member.identity);
-            if (takes || held > 0) && !view.is_dead(&self.me, member) {
-                present.push((*member, held, takes));
-            }
-        }
+        let alive = view.members.iter().filter(|member| !view.is_dead(&self.me, member));
+        let present: Vec<(&Member, usize, bool)> = alive
+            .map(|member| (*member, view.held(&member.identity), !self.left_out.contains_key(&member.identity)))
+            .filter(|(_, held, takes)| *takes || *held > 0)
+            .collect();
         let nobody_holds = present.iter().all(|(_, held, _)| *held == 0);
         let counts = |member: &Member, held: usize| {
             let age = self.members.get(&member.identity).map_or(Duration::ZERO, |known| known.age);
@@ -263,11 +262,18 @@ impl Assigner {
         self.giving = match self.quiet < QUIET || rollout || !counts(&self.me) {
             true => None,
             false => {
-                let another = |meant: Option<&str>| meant.is_some_and(|meant| meant != &*self.me);
                 let target = target(&candidates, view.holdings);
+                let another =
+                    |meant: Option<&str>| meant.is_some_and(|meant| *meant != *self.me && !self.has_more(meant));
                 (0..target.len()).find(|shard| mine(*shard) && another(target[*shard]))
             }
         };
+    }
+
+    /// Whether a free shard is meant for this member. The next one is given up for it when it has taken
+    /// that, so that one that is late or cannot claim costs few moves.
+    fn has_more(&self, identity: &str) -> bool {
+        self.shards.iter().any(|seen| seen.meant.as_ref().is_some_and(|(meant, _)| **meant == *identity))
     }
 
     /// Whether a shard has been free for so long that this replica takes it whomever it is meant for:

@@ -3,6 +3,7 @@
 //! tells [`Permits`] what is led. A watch makes it faster, and is needed for nothing.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Permits, Shard,
@@ -168,6 +169,7 @@ struct Loop {
     beat: Option<BoxFuture<'static, Result<(), Failure>>>,
     beat_begun: Option<Moment>,
     reconnected: Moment,
+    troubles: Troubles,
     stopping: bool,
 }
 
@@ -215,6 +217,7 @@ impl Loop {
             beat: None,
             beat_begun: None,
             reconnected: now,
+            troubles: Troubles::default(),
             stopping: false,
             setup,
             client,
@@ -240,8 +243,13 @@ impl Loop {
                 }
                 beaten = some(&mut self.beat) => {
                     self.beat = None;
-                    if let Err(Failure::Unknown(_)) = beaten {
-                        self.reconnect();
+                    match beaten {
+                        Ok(()) => self.troubles.over("membership"),
+                        Err(Failure::Conflict(_)) => {}
+                        Err(error) => {
+                            self.troubles.tell("membership", &error);
+                            self.reconnect();
+                        }
                     }
                 }
                 Some(()) = self.notes.next(), if !self.notes.is_empty() => {}
@@ -272,10 +280,15 @@ impl Loop {
 
     /// Takes a listing.
     fn listed(&mut self, listing: Result<Listing, String>) -> Result<(), LayoutError> {
-        let Ok(listing) = listing else {
-            self.reconnect();
-            return Ok(());
+        let listing = match listing {
+            Ok(listing) => listing,
+            Err(error) => {
+                self.troubles.tell("list", &error);
+                self.reconnect();
+                return Ok(());
+            }
         };
+        self.troubles.over("list");
         self.setup.reading.beat();
         layout::check(&listing.leases, self.setup.permits.shards())?;
         for index in 0..self.slots.len() {
@@ -293,7 +306,15 @@ impl Loop {
         let (object, gone) = match event {
             Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => (object, false),
             Ok(watcher::Event::Delete(object)) => (object, true),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) | Err(_) => return Ok(()),
+            Ok(watcher::Event::Init) => return Ok(()),
+            Ok(watcher::Event::InitDone) => {
+                self.troubles.over("watch");
+                return Ok(());
+            }
+            Err(error) => {
+                self.troubles.tell("watch", &error);
+                return Ok(());
+            }
         };
         if !gone {
             layout::check(std::slice::from_ref(&object), self.setup.permits.shards())?;
@@ -316,9 +337,17 @@ impl Loop {
     fn written(&mut self, shard: Shard, begun: Instant, answer: Result<Object, Failure>) {
         self.setup.metrics.lease_written(begun.elapsed());
         let event = match &answer {
-            Ok(object) => version_of(object).map_or(Event::Unknown, Event::Written),
+            Ok(object) => {
+                self.troubles.over("update");
+                version_of(object).map_or(Event::Unknown, Event::Written)
+            }
+            // That another one was faster is no trouble.
+            Err(error @ Failure::Conflict(_)) => {
+                debug!(%shard, %error, "a write to the shard's Lease");
+                error.event()
+            }
             Err(error) => {
-                info!(%shard, %error, "a write to the shard's Lease failed");
+                self.troubles.tell("update", error);
                 error.event()
             }
         };
@@ -555,6 +584,26 @@ impl Slot {
         }
         self.told = epoch;
         self.lapsed = false;
+    }
+}
+
+/// What goes wrong with the Leases, told once until it is over or another thing is wrong.
+#[derive(Default)]
+struct Troubles(BTreeMap<&'static str, String>);
+
+impl Troubles {
+    fn tell(&mut self, what: &'static str, error: &impl std::fmt::Display) {
+        let error = error.to_string();
+        if self.0.get(what) != Some(&error) {
+            warn!(what, error, "trouble with the Leases");
+            self.0.insert(what, error);
+        }
+    }
+
+    fn over(&mut self, what: &'static str) {
+        if self.0.remove(what).is_some() {
+            info!(what, "no trouble with the Leases any more");
+        }
     }
 }
 

@@ -7,10 +7,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -22,6 +19,7 @@ use super::{
     clock::{Clock, Moment},
     lease::{How, Timing},
 };
+use crate::telemetry::metrics::Metrics;
 
 /// How often the deadline of a call that is under way is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -37,8 +35,7 @@ struct Shared {
     /// Counts what happens to leaderships.
     turns: watch::Sender<u64>,
     idle: Notify,
-    refused: AtomicU64,
-    cut_off: AtomicU64,
+    metrics: Metrics,
 }
 
 /// What is known of one shard.
@@ -95,7 +92,7 @@ pub enum NoPermit {
 /// A shard at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
-    /// Whether this replica leads it.
+    /// Whether this replica leads it, and may act.
     pub led: bool,
     /// Whether nothing begins in it any more, since it is being handed over.
     pub draining: bool,
@@ -130,11 +127,10 @@ impl std::fmt::Debug for Permits {
 
 impl Permits {
     /// No shard of so many is led yet.
-    pub fn new(shards: u8, timing: Timing, clock: Clock) -> Self {
+    pub fn new(shards: u8, timing: Timing, clock: Clock, metrics: Metrics) -> Self {
         let gates = (0..shards).map(|_| Mutex::default()).collect();
         let (turns, _) = watch::channel(0);
-        let (refused, cut_off) = Default::default();
-        Self(Arc::new(Shared { clock, timing, gates, turns, idle: Notify::new(), refused, cut_off }))
+        Self(Arc::new(Shared { clock, timing, gates, turns, idle: Notify::new(), metrics }))
     }
 
     /// How many shards there are.
@@ -169,7 +165,7 @@ impl Permits {
         let mut gate = self.gate(shard).ok_or(NoPermit::NotLed)?;
         let held = gate.held.filter(|_| !gate.closed).ok_or(NoPermit::NotLed)?;
         if self.left(held, now) < self.0.timing.permit_least {
-            self.0.refused.fetch_add(1, Ordering::Relaxed);
+            self.0.metrics.permit_refused();
             return Err(NoPermit::RunsOut);
         }
         gate.outstanding += 1;
@@ -181,17 +177,12 @@ impl Permits {
         self.0.turns.subscribe()
     }
 
-    /// How many permits were refused, and how many calls cut off.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.0.refused.load(Ordering::Relaxed), self.0.cut_off.load(Ordering::Relaxed))
-    }
-
     /// What is known of a shard at the moment.
     pub fn glimpse(&self, shard: Shard) -> Glimpse {
         let now = (self.0.clock)();
         let Some(gate) = self.gate(shard) else { return Glimpse::default() };
         Glimpse {
-            led: gate.held.is_some(),
+            led: gate.held.is_some_and(|held| !self.left(held, now).is_zero()),
             draining: gate.held.is_some() && gate.closed,
             holder: gate.holder.clone(),
             holder_age: gate.holder_since.map_or(Duration::ZERO, |since| now.since(since).longest),
@@ -321,7 +312,7 @@ impl Permit {
             Some(_) => NoPermit::RunsOut,
             None => NoPermit::NotLed,
         };
-        self.permits.0.refused.fetch_add(1, Ordering::Relaxed);
+        self.permits.0.metrics.permit_refused();
         Err(enough)
     }
 
@@ -340,7 +331,7 @@ impl Permit {
             loop {
                 // First whether it may go on: a process that was stopped finds its answer ready.
                 let Some(left) = self.left() else {
-                    self.permits.0.cut_off.fetch_add(1, Ordering::Relaxed);
+                    self.permits.0.metrics.permit_cut_off();
                     return Poll::Ready(Err(NoPermit::CutOff));
                 };
                 if let Poll::Ready(answer) = call.as_mut().poll(context) {
@@ -373,5 +364,110 @@ impl Drop for Unfinished<'_> {
         if let Some(mut gate) = self.0.permits.gate(self.0.shard) {
             gate.tainted = true;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const TIMING: Timing = Timing {
+        duration: Duration::from_secs(8),
+        renew_interval: Duration::from_secs(2),
+        call_timeout: Duration::from_millis(1_500),
+        observe_interval: SECOND,
+        margin: SECOND,
+        permit_least: Duration::from_secs(2),
+    };
+
+    /// Permits by the virtual clock of the test, and that clock.
+    fn permits() -> (Permits, Clock) {
+        let begun = tokio::time::Instant::now();
+        let clock: Clock = Arc::new(move || Moment::of(begun.elapsed() + SECOND * 100));
+        (Permits::new(1, TIMING, clock.clone(), Metrics::default()), clock)
+    }
+
+    fn lead(permits: &Permits, clock: &Clock, epoch: u64) {
+        permits.renewed(Shard::FIRST, epoch, How::Released, clock());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_is_granted_while_enough_is_left() {
+        let (permits, clock) = permits();
+        assert_eq!(permits.grant(Shard::FIRST).err(), Some(NoPermit::NotLed));
+        lead(&permits, &clock, 1);
+        tokio::time::advance(SECOND * 5).await;
+        assert!(permits.grant(Shard::FIRST).is_ok());
+        tokio::time::advance(SECOND / 10).await;
+        assert_eq!(permits.grant(Shard::FIRST).err(), Some(NoPermit::RunsOut));
+        lead(&permits, &clock, 1);
+        assert!(permits.grant(Shard::FIRST).is_ok(), "renewed");
+        permits.close(Shard::FIRST);
+        assert_eq!(permits.grant(Shard::FIRST).err(), Some(NoPermit::NotLed), "being handed over");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_cut_off_at_the_deadline_which_moves_with_renewals() {
+        let (permits, clock) = permits();
+        lead(&permits, &clock, 1);
+        let permit = permits.grant(Shard::FIRST).unwrap();
+        let begun = tokio::time::Instant::now();
+        let renewal = async {
+            tokio::time::sleep(SECOND * 3).await;
+            lead(&permits, &clock, 1);
+        };
+        let (cut, ()) = tokio::join!(permit.spend(tokio::time::sleep(SECOND * 60)), renewal);
+        assert_eq!(cut, Err(NoPermit::CutOff));
+        assert_eq!(begun.elapsed(), SECOND * 10, "7 s after the renewal at 3 s");
+        drop(permit);
+        assert_eq!(permits.drain(Shard::FIRST), Drain::Tainted, "the call may still take effect");
+        lead(&permits, &clock, 2);
+        assert_eq!(permits.drain(Shard::FIRST), Drain::Clean, "that was another epoch's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_permit_that_ran_out_stays_dead() {
+        let (permits, clock) = permits();
+        lead(&permits, &clock, 1);
+        let permit = permits.grant(Shard::FIRST).unwrap();
+        tokio::time::advance(SECOND * 7).await;
+        lead(&permits, &clock, 1);
+        let refused = permit.write(async {}).await;
+        assert_eq!(refused, Err(NoPermit::NotLed), "somebody may have acted in between");
+        assert!(permits.grant(Shard::FIRST).is_ok(), "a new one is good");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_does_not_begin_near_the_end_and_ends_with_the_leadership() {
+        let (permits, clock) = permits();
+        lead(&permits, &clock, 1);
+        let permit = permits.grant(Shard::FIRST).unwrap();
+        assert_eq!(permit.spend(async { 5 }).await, Ok(5));
+        assert_eq!(permits.drain(Shard::FIRST), Drain::Running);
+        tokio::time::advance(SECOND * 6).await;
+        assert_eq!(permit.spend(async { 5 }).await, Err(NoPermit::RunsOut));
+        let lost = async {
+            tokio::time::sleep(SECOND / 10).await;
+            permits.lost(Shard::FIRST);
+        };
+        lead(&permits, &clock, 1);
+        let begun = tokio::time::Instant::now();
+        let (cut, ()) = tokio::join!(permit.write(tokio::time::sleep(SECOND * 60)), lost);
+        assert_eq!(cut, Err(NoPermit::CutOff));
+        assert!(begun.elapsed() <= LOOK, "noticed at the next look: {:?}", begun.elapsed());
+        drop(permit);
+        assert_eq!(permits.drain(Shard::FIRST), Drain::Clean, "a write to the API server is decided on a version");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_nobody_waits_for_any_more_may_take_effect() {
+        let (permits, clock) = permits();
+        lead(&permits, &clock, 1);
+        let permit = permits.grant(Shard::FIRST).unwrap();
+        let given_up = tokio::time::timeout(SECOND, permit.spend(tokio::time::sleep(SECOND * 60))).await;
+        assert!(given_up.is_err());
+        drop(permit);
+        assert_eq!(permits.drain(Shard::FIRST), Drain::Tainted);
     }
 }

@@ -53,6 +53,8 @@ struct ShardMetrics {
     turns: Family<TurnLabels, Counter>,
     handover: Histogram,
     written: Histogram,
+    refused: Counter,
+    cut_off: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -174,6 +176,8 @@ impl Default for Metrics {
             turns: Family::default(),
             handover: Buckets(&CALL_BUCKETS).new_metric(),
             written: Buckets(&CALL_BUCKETS).new_metric(),
+            refused: Counter::default(),
+            cut_off: Counter::default(),
         };
         let info = Family::<Vec<(&str, &str)>, Gauge>::default();
         info.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
@@ -209,6 +213,16 @@ impl Default for Metrics {
             shards.handover.clone(),
         );
         it.register("fairlead_lease_write_seconds", "How long writes to Leases take", shards.written.clone());
+        it.register(
+            "fairlead_permits_refused",
+            "Reconciles and calls that did not begin since the leadership had run out",
+            shards.refused.clone(),
+        );
+        it.register(
+            "fairlead_permits_cut_off",
+            "Calls that were cut off when the leadership ran out",
+            shards.cut_off.clone(),
+        );
         it.register("fairlead_build_info", "The version that runs", info);
         Self(Arc::new(Inner {
             registry: Mutex::new(registry),
@@ -302,6 +316,16 @@ impl Metrics {
     fn shard_turn(&self, shard: Shard, reason: &'static str) {
         let labels = TurnLabels { shard: shard.index().try_into().unwrap_or(u64::MAX), reason };
         self.0.shards.turns.get_or_create(&labels).inc();
+    }
+
+    /// Something did not begin since the leadership had run out.
+    pub fn permit_refused(&self) {
+        self.0.shards.refused.inc();
+    }
+
+    /// A call was cut off when the leadership ran out.
+    pub fn permit_cut_off(&self) {
+        self.0.shards.cut_off.inc();
     }
 
     /// A write to a Lease has ended.

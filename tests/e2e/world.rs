@@ -52,7 +52,8 @@ pub struct World {
     /// Further variables of the operator.
     pub env: Vec<(String, String)>,
     /// Where the operator's Leases are: of this test alone, and not deleted with its objects.
-    leases: String,
+    /// The namespace of its operators' Leases.
+    pub leases: String,
     operator: Option<Operator>,
 }
 
@@ -113,6 +114,11 @@ impl World {
     /// Starts an operator as this service account of `fairlead-system`, and does not wait.
     pub async fn launch(&self, account: &str) -> Result<Operator> {
         self.cluster.grant_leases(&self.leases, account).await?;
+        self.launch_with(account).await
+    }
+
+    /// The same with the rights to Leases that it has already.
+    pub async fn launch_with(&self, account: &str) -> Result<Operator> {
         let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", account).await?;
         let binary = env!("CARGO_BIN_EXE_fairlead");
         let mut spec = OperatorSpec::new(binary, kubeconfig, self.proxy.url(), &self.account.access_key);

@@ -9,7 +9,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     authorization::v1::SubjectAccessReview,
     core::v1::{ConfigMap, ServiceAccount},
-    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role},
 };
 use kube::{
     Api,
@@ -37,9 +37,19 @@ enum Need {
     Repair,
     /// A connection that is switched off.
     Retract,
+    /// A change of what another replica has made.
+    Inherit,
+    /// Its end, as one of several.
+    Leave,
 }
 
-const CASES: [(&str, &str, Need); 17] = [
+const CASES: [(&str, &str, Need); 23] = [
+    ("leases", "list", Need::Start),
+    ("leases", "watch", Need::Start),
+    ("leases", "create", Need::Start),
+    ("leases", "update", Need::Start),
+    ("leases", "delete", Need::Leave),
+    ("sqsqueues", "get", Need::Inherit),
     ("sqsqueues", "list", Need::Start),
     ("sqsqueues", "watch", Need::Start),
     ("sqsqueues", "patch", Need::Create),
@@ -63,7 +73,8 @@ const CASES: [(&str, &str, Need); 17] = [
 async fn every_permission_is_in_the_table() -> Result<()> {
     let _turn = turn().await?;
     let world = World::new(Aws::Ministack).await?;
-    let granted: BTreeSet<_> = rules(&world).await?.iter().flat_map(pairs).collect();
+    let granted = rules(&world).await?.into_iter().chain(lease_rules(&world).await?);
+    let granted: BTreeSet<_> = granted.flat_map(|rule| pairs(&rule)).collect();
     let tried = CASES.map(|(resource, verb, _)| (resource.to_owned(), verb.to_owned()));
     ensure!(granted == BTreeSet::from(tried), "in deploy/, and not tried here or the other way round: {granted:?}");
     Ok(())
@@ -82,10 +93,15 @@ async fn a_missing_permission_is_named() -> Result<()> {
 
 async fn missing(number: usize, (resource, verb, need): (&str, &str, Need)) -> Result<()> {
     // What the log says must be there as it is shipped.
-    let world = World::new(Aws::Ministack).await?.env("RUST_LOG", "info");
+    let mut world = World::new(Aws::Ministack).await?.env("RUST_LOG", "info");
+    match need {
+        Need::Inherit => leave_a_queue(&mut world).await?,
+        Need::Leave => world = world.env("FAIRLEAD_SHARDS", "16"),
+        _ => {}
+    }
     let account = format!("without-{number}");
     grant(&world, &account, resource, verb).await?;
-    let operator = operator(&world, &account).await?;
+    let operator = world.launch_with(&account).await?;
     let outcome = need_it(&world, &operator, need).await;
     let words = format!("cannot {verb} resource \"{resource}\"");
     let named = eventually(&words, DEADLINE, async || {
@@ -126,6 +142,18 @@ async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
         return Ok(());
     }
     operator.ready(DEADLINE).await?;
+    match need {
+        Need::Inherit => return world.patch("orders", json!({ "spec": { "delaySeconds": 5 } })).await.map(drop),
+        Need::Leave => {
+            let leads = world.eventually("16 shards", async || match operator.metrics().await {
+                Ok(text) if text.contains("fairlead_shards_led 16") => Ok(()),
+                other => Err(format!("{other:?}")),
+            });
+            leads.await?;
+            return operator.terminate();
+        }
+        _ => {}
+    }
     if matches!(need, Need::Account) {
         world.aws_account("one", &another_account().await?, json!({})).await?;
         world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
@@ -146,15 +174,21 @@ async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
     Ok(())
 }
 
+/// Has another replica make a queue, and end.
+async fn leave_a_queue(world: &mut World) -> Result<()> {
+    world.start_operator().await?;
+    world.create("orders", json!({})).await?;
+    world.in_sync("orders").await?;
+    let operator = world.operator()?;
+    operator.terminate()?;
+    operator.exit_code(DEADLINE).await.map(drop)
+}
+
 /// A service account with all that deploy/ grants but one verb on one resource.
 async fn grant(world: &World, account: &str, resource: &str, verb: &str) -> Result<()> {
-    let mut rules = rules(world).await?;
-    let (group, plain) =
-        (rules.iter().find(|rule| of(rule, resource)).context("no such rule")?.api_groups.clone(), resource);
-    for rule in rules.iter_mut().filter(|rule| of(rule, plain)) {
-        rule.verbs.retain(|granted| granted != verb);
-    }
-    rules.retain(|rule| !rule.verbs.is_empty());
+    let (rules, lease_rules) = (without(rules(world).await?, resource, verb), lease_rules(world).await?);
+    world.cluster.grant_in(&world.leases, account, without(lease_rules, resource, verb)).await?;
+    let group = rules.iter().find(|rule| of(rule, resource)).and_then(|rule| rule.api_groups.clone());
     let accounts: Api<ServiceAccount> = Api::namespaced(world.admin.clone(), "fairlead-system");
     create(&accounts, json!({ "metadata": { "name": account } })).await?;
     let roles: Api<ClusterRole> = Api::all(world.admin.clone());
@@ -193,6 +227,20 @@ where
 async fn rules(world: &World) -> Result<Vec<PolicyRule>> {
     let roles: Api<ClusterRole> = Api::all(world.admin.clone());
     Ok(roles.get("fairlead").await?.rules.unwrap_or_default())
+}
+
+/// What deploy/ grants the operator in its own namespace.
+async fn lease_rules(world: &World) -> Result<Vec<PolicyRule>> {
+    let roles: Api<Role> = Api::namespaced(world.admin.clone(), "fairlead-system");
+    Ok(roles.get("fairlead").await?.rules.unwrap_or_default())
+}
+
+fn without(mut rules: Vec<PolicyRule>, resource: &str, verb: &str) -> Vec<PolicyRule> {
+    for rule in rules.iter_mut().filter(|rule| of(rule, resource)) {
+        rule.verbs.retain(|granted| granted != verb);
+    }
+    rules.retain(|rule| !rule.verbs.is_empty());
+    rules
 }
 
 fn of(rule: &PolicyRule, resource: &str) -> bool {

@@ -11,8 +11,8 @@ use fastrand::Rng;
 
 use super::{Assigner, Holding, Member, Wish};
 
-/// A tick. Every replica decides every second one, half of them at a time.
-pub const TICK: Duration = Duration::from_millis(100);
+/// A tick.
+const TICK: Duration = Duration::from_millis(100);
 /// After so long a crashed replica's Leases expire, in ticks.
 const LEASE: u64 = 80;
 /// The most that views are late, in ticks.
@@ -26,6 +26,8 @@ pub struct Terms {
     pub lag: usize,
     /// The longest drain, in ticks.
     pub drain: u64,
+    /// How many ticks lie between a replica's decisions.
+    pub pace: u32,
     pub seed: u64,
 }
 
@@ -35,6 +37,8 @@ struct Lease {
     holding: Holding,
     /// When it is released, or expires.
     ends: Option<(u64, Holding)>,
+    /// Since when nobody holds it.
+    free: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ struct Replica {
     assigner: Assigner,
     /// It claims in vain.
     unable: bool,
+    /// Members it never sees.
+    blind_to: Vec<Arc<str>>,
     /// How late it sees members, and shards.
     lags: (usize, usize),
     /// What it has seen last, never to see older.
@@ -62,15 +68,12 @@ pub struct World {
     history: VecDeque<(Vec<Member>, Vec<Holding>)>,
     pub claims: usize,
     pub gives: usize,
-    /// Shard-seconds without a holder.
-    pub unheld: f64,
-    /// When something was claimed or given up last.
-    pub moved: u64,
+    longest_free: u64,
 }
 
 impl World {
     pub fn new(shards: usize, terms: Terms) -> Self {
-        let lease = Lease { holding: Holding::Free, ends: None };
+        let lease = Lease { holding: Holding::Free, ends: None, free: 0 };
         Self {
             terms,
             rng: Rng::with_seed(terms.seed),
@@ -82,8 +85,7 @@ impl World {
             history: VecDeque::new(),
             claims: 0,
             gives: 0,
-            unheld: 0.0,
-            moved: 0,
+            longest_free: 0,
         }
     }
 
@@ -93,14 +95,14 @@ impl World {
         for number in 0..replicas {
             world.join(&format!("r{number}"), "old", 1);
         }
-        world.run(120.0);
+        world.run(30.0);
         world.forget();
         world
     }
 
     /// Starts counting anew.
     pub fn forget(&mut self) {
-        (self.claims, self.gives, self.unheld, self.moved) = (0, 0, 0.0, self.tick);
+        (self.claims, self.gives, self.longest_free) = (0, 0, 0);
     }
 
     pub fn join(&mut self, pod: &str, revision: &str, starts: u32) {
@@ -110,14 +112,21 @@ impl World {
         let member = Member { identity: Arc::clone(&identity), revision: revision.into(), started, starts };
         self.members.insert(Arc::clone(&identity), member);
         let assigner = Assigner::new(Arc::clone(&identity));
-        let (phase, seen) = (self.rng.u64(0..2), (self.tick, self.tick));
-        self.replicas.insert(identity, Replica { assigner, unable: false, lags: (0, 0), seen, phase });
+        let (phase, seen) = (self.rng.u64(0..u64::from(self.terms.pace)), (self.tick, self.tick));
+        self.replicas
+            .insert(identity, Replica { assigner, unable: false, blind_to: Vec::new(), lags: (0, 0), seen, phase });
     }
 
     /// From now on it claims in vain.
     pub fn disable(&mut self, pod: &str) {
         let identity = self.identity(pod);
         self.replicas.get_mut(&identity).unwrap().unable = true;
+    }
+
+    /// From now on it does not see that one's membership.
+    pub fn blind(&mut self, pod: &str, to: &str) {
+        let (identity, to) = (self.identity(pod), self.identity(to));
+        self.replicas.get_mut(&identity).unwrap().blind_to.push(to);
     }
 
     /// Ends it in order: it is no member any more, drains and releases.
@@ -142,10 +151,10 @@ impl World {
     }
 
     /// Hides its membership, or shows it again, while it lives.
-    pub fn flap(&mut self, pod: &str, starts: u32) {
+    pub fn flap(&mut self, pod: &str) {
         let identity = self.identity(pod);
         if self.members.remove(&identity).is_none() {
-            let member = Member { identity: Arc::clone(&identity), revision: "old".into(), started: 0, starts };
+            let member = Member { identity: Arc::clone(&identity), revision: "old".into(), started: 0, starts: 1 };
             self.members.insert(identity, member);
         }
     }
@@ -161,7 +170,7 @@ impl World {
     /// so many.
     pub fn balanced_within(&mut self, seconds: u32) -> Option<f64> {
         let start = self.tick;
-        while self.spread() > 1 || self.unheld_now() > 0 {
+        while self.spread() > 1 || self.unheld() > 0 {
             self.step();
             if self.tick - start > u64::from(seconds) * 10 {
                 return None;
@@ -185,8 +194,13 @@ impl World {
     }
 
     /// How many shards nobody holds at the moment.
-    pub fn unheld_now(&self) -> usize {
+    pub fn unheld(&self) -> usize {
         self.leases.iter().filter(|lease| !matches!(lease.holding, Holding::Held(_))).count()
+    }
+
+    /// For how long a shard had no holder, at most.
+    pub fn longest_free(&self) -> Duration {
+        TICK * u32::try_from(self.longest_free).unwrap()
     }
 
     fn identity(&self, pod: &str) -> Arc<str> {
@@ -198,7 +212,7 @@ impl World {
         self.tick += 1;
         for lease in &mut self.leases {
             if let Some((_, holding)) = lease.ends.take_if(|(at, _)| *at <= self.tick) {
-                lease.holding = holding;
+                (lease.holding, lease.free) = (holding, self.tick);
             }
         }
         let gone: Vec<_> = self.ghosts.extract_if(.., |_, at| *at <= self.tick).collect();
@@ -209,12 +223,14 @@ impl World {
         let mut order: Vec<_> = self.replicas.keys().cloned().collect();
         self.rng.shuffle(&mut order);
         order.iter().for_each(|identity| self.decide(identity));
-        self.unheld += 0.1 * f64::from(u32::try_from(self.unheld_now()).unwrap());
+        for lease in self.leases.iter().filter(|lease| !matches!(lease.holding, Holding::Held(_))) {
+            self.longest_free = self.longest_free.max(self.tick - lease.free);
+        }
     }
 
     fn decide(&mut self, identity: &Arc<str>) {
         let replica = self.replicas.get_mut(identity).unwrap();
-        if self.tick % 2 != replica.phase {
+        if self.tick % u64::from(self.terms.pace) != replica.phase {
             return;
         }
         if self.rng.u8(0..20) == 0 {
@@ -226,7 +242,8 @@ impl World {
             let age = usize::try_from(self.tick - at).unwrap();
             &self.history[age.min(self.history.len() - 1)]
         };
-        let (members, _) = past(replica.seen.0);
+        let (mut members, _) = past(replica.seen.0).clone();
+        members.retain(|member| !replica.blind_to.contains(&member.identity));
         let (_, mut holdings) = past(replica.seen.1).clone();
         // It knows what it holds itself.
         for (seen, lease) in holdings.iter_mut().zip(&self.leases) {
@@ -234,23 +251,26 @@ impl World {
                 *seen = lease.holding.clone();
             }
         }
-        let wishes = replica.assigner.decide(members, &holdings, TICK * 2);
+        let wishes = replica.assigner.decide(&members, &holdings, TICK * self.terms.pace);
         let mut giving = 0;
         for ((lease, seen), wish) in self.leases.iter_mut().zip(&holdings).zip(wishes) {
             let mine = lease.holding.is_held_by(identity);
             assert_eq!(mine, matches!(wish, Wish::Keep | Wish::Give));
             let free = |holding: &Holding| !matches!(holding, Holding::Held(_));
-            if wish == Wish::Claim && free(seen) && free(&lease.holding) && !replica.unable {
-                lease.holding = Holding::Held(Arc::clone(identity));
-                self.claims += 1;
-                self.moved = self.tick;
+            if wish == Wish::Claim && free(seen) && !replica.unable {
+                if free(&lease.holding) {
+                    lease.holding = Holding::Held(Arc::clone(identity));
+                    self.claims += 1;
+                } else {
+                    // A conflict makes it look again.
+                    replica.seen.1 = self.tick;
+                }
             }
             if wish == Wish::Give {
                 giving += 1;
                 if lease.ends.is_none() {
                     lease.ends = Some((self.tick + 1 + self.rng.u64(0..=self.terms.drain), Holding::Free));
                     self.gives += 1;
-                    self.moved = self.tick;
                 }
             }
         }
