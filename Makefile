@@ -37,6 +37,10 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 test: tools ## Run all tests: unit, property, CRD and end to end
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
 
+.PHONY: soak
+soak: tools ## Replicas: each measured hand-over 20 times, and the long cases (about 20 minutes; RUNS=50 for more)
+	FAIRLEAD_SOAK_RUNS=$(or $(RUNS),20) cargo test --locked --workspace --test ha -- --nocapture --test-threads=1
+
 .PHONY: bench
 bench: tools ## Measure: the scheduler, and the whole process at scale (about 10 minutes)
 	cargo bench --locked

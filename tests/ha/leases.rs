@@ -46,9 +46,9 @@ async fn survives(hand: Hand) -> Result<()> {
     let claim = replicas
         .until("a new epoch", DEADLINE, || {
             let records = replicas.holders.records().into_iter().filter(|it| it.lease == lease_of(0));
-            let mut after = records.skip_while(|it| !is_of(hand, it));
-            let claim =
-                after.find(|it| it.holder.as_deref().is_some_and(|holder| replicas.by_identity(holder).is_some()));
+            let mut after = records.skip_while(|it| !is_of(hand, it)).filter(|it| !it.deleted);
+            let ours = |holder: &str| replicas.by_identity(holder).is_some();
+            let claim = after.find(|it| it.holder.as_deref().is_some_and(ours));
             claim.ok_or("none".to_owned())
         })
         .await?;

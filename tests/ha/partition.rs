@@ -165,27 +165,25 @@ async fn a_frozen_connection_is_found_out_about() -> Result<()> {
     for index in 0..3 {
         replicas.at(index)?.api.freeze_existing();
     }
-    // Also what only its watch can tell: the object is not polled before it is known.
-    let created = async {
-        replicas.site.create(["after".to_owned()], json!({})).await?;
-        replicas.site.until_ready("after", 1, DEADLINE).await
-    };
-    let alive = async {
-        loop {
-            for index in 0..3 {
-                let (status, body) = replicas.at(index)?.operator()?.healthz().await?;
-                ensure!(status == 200, "replica {index} would be killed: {body}");
+    // Only a watch can tell of a new object.
+    replicas.site.create(["after".to_owned()], json!({})).await?;
+    let mut dead: Option<(Duration, String)> = None;
+    let ready = eventually("the new object to be ready", secs(75), async || {
+        for index in 0..3 {
+            let health = match replicas.at(index) {
+                Ok(replica) => replica.operator().map(|operator| operator.healthz()),
+                Err(error) => Err(error),
+            };
+            let (status, body) = health.map_err(|e| e.to_string())?.await.map_err(|error| format!("{error:#}"))?;
+            if status != 200 && dead.is_none() {
+                dead = Some((begun.elapsed(), format!("replica {index}: {body}")));
             }
-            tokio::time::sleep(secs(1)).await;
         }
-    };
-    let ready = tokio::select! {
-        ready = created => ready,
-        dead = alive => dead.map(|(): ()| Instant::now()),
-    };
-    let ready = ready.map_err(|error| replicas.explain(error))?;
-    println!("a frozen connection: a new object was ready after {:.1?}", ready - begun);
-    ensure!(!soaks() || ready - begun < secs(65), "it took {:?}", ready - begun);
+        replicas.site.seen("after").and_then(|seen| seen.ready).ok_or(format!("not yet; liveness: {dead:?}"))
+    });
+    let ready = ready.await.map_err(|error| replicas.explain(error))?;
+    println!("a frozen connection: a new object was ready after {:.1?}; not alive: {dead:?}", ready - begun);
+    ensure!(ready - begun < secs(65), "it took {:?}; not alive: {dead:?}", ready - begun);
     // Whoever has led meanwhile, the Lease was not lost by connections alone.
     let now = replicas.leader(0, DEADLINE).await?;
     println!("led by {leader} before, and by {now} after");
