@@ -26,12 +26,12 @@ use crate::{
     },
     crd::CONNECTION_LABEL,
     engine::{
+        connection::Watches,
         controller::{Context, Controllers},
         leadership,
         objects::{ObjectKey, bounded},
         publish::Connections,
         watch,
-        watches::Watches,
     },
     kinds::KINDS,
     queue::{
@@ -120,7 +120,8 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let health = Health::default();
     let leases_health = health.component("leases");
     let permits = Permits::new(settings.shards, timing, clock::system(), metrics.clone());
-    let setup = lease_setup(&settings, &config, timing, &permits, &metrics);
+    let (able, ability) = tokio::sync::watch::channel(false);
+    let setup = lease_setup(&settings, &config, timing, &permits, &metrics, ability);
     let liveness =
         Liveness { leases: setup.turning.clone(), reading: setup.reading.clone(), queue: queue.pulse(), watches };
     let mut tasks = JoinSet::new();
@@ -184,7 +185,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
         stopper.stop();
     };
     tokio::select! {
-        () = dispatch(&queue, &controllers, &health, (account, accounts), stop) => {}
+        () = dispatch(&queue, &controllers, &health, (account, accounts), &able, stop) => {}
         // They run for ever: without one of them the rest would be blind, and look healthy.
         ended = tasks.join_next() => return Err(AppError::Task(match ended {
             Some(Err(panic)) => panic.to_string(),
@@ -230,6 +231,7 @@ fn lease_setup(
     timing: Timing,
     permits: &Permits,
     metrics: &Metrics,
+    able: tokio::sync::watch::Receiver<bool>,
 ) -> keeper::Setup {
     let pod = settings.replica_name();
     let replica = Replica {
@@ -250,6 +252,7 @@ fn lease_setup(
         clock: clock::system(),
         wall,
         metrics: metrics.clone(),
+        able,
         turning: Pulse::default(),
         reading: Pulse::default(),
     }
@@ -265,6 +268,7 @@ async fn dispatch(
     controllers: &Controllers,
     health: &Health,
     (account, accounts): (OwnAccount, Accounts),
+    able: &tokio::sync::watch::Sender<bool>,
     stop: impl Future<Output = ()>,
 ) {
     tokio::pin!(stop);
@@ -278,6 +282,7 @@ async fn dispatch(
     accounts.objects_are_known();
     // Most were seen before their account was known.
     controllers.iter().for_each(|(_, controller)| controller.settle());
+    able.send_replace(true);
     info!("reconciling");
     let work = |ready: Ready<ObjectKey>, token: FlowToken| {
         let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());

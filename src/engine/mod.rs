@@ -15,6 +15,7 @@
 //! - [`watch`]: one watch, for ever
 //! - [`objects`]: reading and writing objects; [`publish`]: connection ConfigMaps; [`events`]
 
+pub mod connection;
 pub mod controller;
 pub mod converge;
 pub mod dispose;
@@ -31,4 +32,3 @@ pub mod reconcile;
 pub mod status;
 pub mod subject;
 pub mod watch;
-pub mod watches;

@@ -23,7 +23,7 @@ use crate::telemetry::health::Component;
 const PROBE: Duration = Duration::from_secs(1);
 
 /// Seconds that one watch request lasts. A connection that has died silently is noticed 5 s later.
-const TIMEOUT: u32 = 55;
+pub const TIMEOUT: u32 = 45;
 /// Errors so close to each other are one outage.
 const SAME_OUTAGE: Duration = Duration::from_secs(30);
 

@@ -18,7 +18,7 @@ use kube::{
     Client,
     runtime::{WatchStreamExt as _, watcher},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -64,6 +64,8 @@ pub struct Setup {
     pub wall: fn() -> i64,
     /// Who counts.
     pub metrics: Metrics,
+    /// Whether this replica can work: before that it wants no shard.
+    pub able: watch::Receiver<bool>,
     /// Shows that the loop goes on.
     pub turning: Pulse,
     /// Shows that the Leases can be read.
@@ -163,7 +165,7 @@ struct Loop {
     assigned: Moment,
     writes: FuturesUnordered<BoxFuture<'static, Answer>>,
     notes: FuturesUnordered<BoxFuture<'static, ()>>,
-    read: Option<BoxFuture<'static, Result<Listing, String>>>,
+    read: Option<BoxFuture<'static, Result<Listing, Failure>>>,
     read_begun: Moment,
     read_wanted: bool,
     beat: Option<BoxFuture<'static, Result<(), Failure>>>,
@@ -228,6 +230,7 @@ impl Loop {
         let permits = self.setup.permits.clone();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut able = self.setup.able.clone();
         let mut watch = self.watch();
         loop {
             self.setup.turning.beat();
@@ -255,6 +258,7 @@ impl Loop {
                 Some(()) = self.notes.next(), if !self.notes.is_empty() => {}
                 Some(event) = watch.next() => self.watched(event)?,
                 () = permits.given_back() => {}
+                Ok(()) = able.changed() => {}
                 _ = ticks.tick() => self.tick(),
             }
             self.assign();
@@ -279,7 +283,7 @@ impl Loop {
     }
 
     /// Takes a listing.
-    fn listed(&mut self, listing: Result<Listing, String>) -> Result<(), LayoutError> {
+    fn listed(&mut self, listing: Result<Listing, Failure>) -> Result<(), LayoutError> {
         let listing = match listing {
             Ok(listing) => listing,
             Err(error) => {
@@ -446,7 +450,7 @@ impl Loop {
         let elapsed = now.since(self.assigned);
         self.assigned = now;
         self.membership.pass(elapsed);
-        let wishes = match self.stopping {
+        let wishes = match self.stopping || !*self.setup.able.borrow() {
             true => vec![Assigned::Leave; self.slots.len()],
             false => {
                 let me = &self.setup.replica.identity;
@@ -533,7 +537,7 @@ impl Loop {
     fn begin_beat(&mut self) {
         let now = (self.setup.clock)();
         let due = self.beat_begun.is_none_or(|begun| now.since(begun).longest >= self.setup.timing.renew_interval);
-        if self.slots.len() < 2 || self.stopping || self.beat.is_some() || !due {
+        if self.slots.len() < 2 || self.stopping || !*self.setup.able.borrow() || self.beat.is_some() || !due {
             return;
         }
         self.beat_begun = Some(now);

@@ -6,7 +6,7 @@
 //! the same time with the old count one of the two is refused. What it takes over that way counts as
 //! held: whoever led it last may still act.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
@@ -14,10 +14,15 @@ use tracing::info;
 
 use super::{
     Shard,
-    clock::Clock,
+    clock::{Clock, Moment},
     lease::{Holder, Observation, Sight, Timing},
     leases::{Failure, LAYOUT, Leases, Listing, Purpose, RELEASED, SHARDS, fresh, record_of, released, shards_of},
 };
+
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often in a row the API server may give no answer.
+const PATIENCE: u32 = 10;
 
 /// Why a replica may not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,62 +67,94 @@ pub fn check(leases: &[Lease], own: u8) -> Result<(), LayoutError> {
 /// count to be known as gone, at most some more than the Leases' duration.
 ///
 /// # Errors
-/// Where they are not.
+/// Where they are not, or the Leases can't be read and written.
 pub async fn agree(leases: &Leases, own: u8, timing: &Timing, clock: &Clock) -> Result<(), LayoutError> {
-    let failed = |why: String| LayoutError::Leases { namespace: leases.namespace().into(), why };
-    let client = leases.client().map_err(failed)?;
-    let mut seen: BTreeMap<String, Observation> = BTreeMap::new();
-    let mut last = clock();
-    // Those who start at the same time make some of it go round again.
+    let mut layout = Layout { leases, own, timing, clock, seen: BTreeMap::new(), looked: clock() };
+    let mut failures = 0;
     loop {
-        let listing = leases.list(&client).await.map_err(failed)?;
-        let now = clock();
-        seen.values_mut().for_each(|seen| seen.pass(now.since(last), timing.read_gap()));
-        last = now;
+        let outcome = match leases.client() {
+            Ok(client) => layout.look(&client).await,
+            Err(why) => Err(Failure::Refused(why).into()),
+        };
+        match outcome {
+            Ok(true) => return Ok(()),
+            Ok(false) => failures = 0,
+            Err(Trouble::Layout(error)) => return Err(error),
+            // Somebody else does the same.
+            Err(Trouble::Leases(Failure::Conflict(_))) => {}
+            Err(Trouble::Leases(Failure::Unknown(_))) if failures < PATIENCE => failures += 1,
+            Err(Trouble::Leases(error)) => {
+                return Err(LayoutError::Leases { namespace: leases.namespace().into(), why: error.to_string() });
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Looks at the Leases until all is agreed.
+struct Layout<'a> {
+    leases: &'a Leases,
+    own: u8,
+    timing: &'a Timing,
+    clock: &'a Clock,
+    seen: BTreeMap<String, Observation>,
+    looked: Moment,
+}
+
+#[derive(Debug)]
+enum Trouble {
+    Layout(LayoutError),
+    Leases(Failure),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Leases(failure)
+    }
+}
+
+impl Layout<'_> {
+    /// One look. Whether all is agreed.
+    async fn look(&mut self, client: &Client) -> Result<bool, Trouble> {
+        let Self { leases, own, timing, .. } = *self;
+        let listing = leases.list(client).await?;
+        let now = (self.clock)();
+        self.seen.values_mut().for_each(|seen| seen.pass(now.since(self.looked), timing.read_gap()));
+        self.looked = now;
         let others: Vec<_> = listing.leases.iter().filter(|lease| other_count(lease, own).is_some()).collect();
         if others.is_empty() {
-            if listing.leases.iter().any(|lease| name(lease) == LAYOUT) {
-                return Ok(());
+            if !listing.leases.iter().any(|lease| name(lease) == LAYOUT) {
+                create(leases, client, &listing, own, timing).await?;
             }
-            create(leases, &client, &listing, own, timing).await.map_err(failed)?;
-            continue;
+            return Ok(true);
         }
-        let mut waits = false;
+        let mut all_free = true;
         for lease in others.iter().filter(|lease| Purpose::of(lease) == Some(Purpose::Shard)) {
-            match is_free(lease, &mut seen, timing) {
-                Some(free) => waits |= !free,
-                None => return check(&listing.leases, own),
+            match is_free(lease, &mut self.seen, timing) {
+                Some(free) => all_free &= free,
+                None => return check(&listing.leases, own).map(|()| false).map_err(Trouble::Layout),
             }
         }
-        if waits {
-            tokio::time::sleep(timing.observe_interval).await;
-            continue;
-        }
-        info!(shards = own, "no replica with another count runs: the layout is changed");
-        for lease in others {
-            match restamp(leases, &client, lease, own).await {
-                Ok(()) => {}
-                Err(Failure::Conflict(_)) => return check(&listing.leases, own),
-                Err(error) => return Err(failed(error.to_string())),
+        if all_free {
+            info!(shards = own, "no replica with another count runs: the layout is changed");
+            for lease in others {
+                restamp(leases, client, lease, own).await?;
             }
         }
+        Ok(false)
     }
 }
 
 /// Records the layout; where nothing was there at all, with Leases that are free.
-async fn create(leases: &Leases, client: &Client, listing: &Listing, own: u8, timing: &Timing) -> Result<(), String> {
-    match leases.put(client, &fresh(LAYOUT.into(), Purpose::Layout, own)).await {
-        // Somebody else does it.
-        Err(Failure::Conflict(_)) => return Ok(()),
-        outcome => outcome.map(drop).map_err(|error| error.to_string())?,
-    }
+async fn create(leases: &Leases, client: &Client, listing: &Listing, own: u8, timing: &Timing) -> Result<(), Failure> {
+    leases.put(client, &fresh(LAYOUT.into(), Purpose::Layout, own)).await?;
     if listing.leases.iter().any(|lease| Purpose::of(lease) == Some(Purpose::Shard)) {
         return Ok(());
     }
     for shard in Shard::all(own) {
         match leases.put(client, &released(shard, own, timing)).await {
             Ok(_) | Err(Failure::Conflict(_)) => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

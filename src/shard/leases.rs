@@ -222,19 +222,19 @@ impl Leases {
 
     /// How the Leases are watched.
     pub fn watched() -> watcher::Config {
-        watcher::Config::default().labels(LABEL).timeout(55)
+        watcher::Config::default().labels(LABEL).timeout(45)
     }
 
     /// All Leases, newly read: the API server answers with nothing older than what it had when asked.
     ///
     /// # Errors
     /// What failed.
-    pub async fn list(&self, client: &Client) -> Result<Listing, String> {
+    pub async fn list(&self, client: &Client) -> Result<Listing, Failure> {
         let params = ListParams::default().labels(LABEL);
-        let call = self.bounded(self.api(client).list(&params)).await;
-        let list = call.map_err(|why| why.to_string())?;
+        let list = self.bounded(self.api(client).list(&params)).await?;
         let number = list.metadata.resource_version.as_deref().and_then(|number| number.parse().ok());
-        Ok(Listing { number: number.ok_or("a list without a resourceVersion")?, leases: list.items })
+        let number = number.ok_or_else(|| Failure::Unknown("a list without a resourceVersion".into()))?;
+        Ok(Listing { number, leases: list.items })
     }
 
     /// Creates or replaces a Lease: what the API server made of it.

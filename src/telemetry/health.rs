@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::pulse::Pulse;
-use crate::engine::watches::Watches;
+use crate::engine::connection::Watches;
 
 type States = BTreeMap<String, Result<(), String>>;
 
@@ -71,7 +71,7 @@ pub struct Liveness {
 
 /// A loop that has not turned for so long is stuck.
 const STUCK: Duration = Duration::from_secs(30);
-/// A watch is begun anew every 55 s, and is given up 5 s later at most.
+/// A watch is begun anew every 45 s, and is given up 5 s later at most.
 const SILENT: Duration = Duration::from_secs(65);
 /// A read of the Leases so long ago says nothing of the API server.
 const READ_LATELY: Duration = Duration::from_secs(5);

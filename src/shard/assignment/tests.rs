@@ -84,6 +84,7 @@ fn wishes_follow_the_rules() {
         ("for 10 s", &[(9, "a b c", "aaac"), (10, "a b", "aaaa")], "kGkk"),
         ("nor while revisions differ", &[(590, "a b:2", "aaaa")], "kkkk"),
         ("not even to the same revision", &[(9, "a b", "aaaa"), (5, "a b c:2", "aaaa")], "kkkk"),
+        ("nor where the other one does not count", &[(20, "a:2 b:2 c*9", "aaaa")], "kkkk"),
         ("for ten minutes", &[(601, "a b:2", "aaaa")], "kGkk"),
         ("what is free goes to the newest revision", &[(1, "a b:2", "aaa.")], "kkk-"),
         ("which this one may be", &[(0, "a:2 b", "bb..")], "--CC"),
