@@ -56,7 +56,7 @@ pub(super) fn main(args: Args) -> Result<(), Failure> {
 }
 
 async fn status(Args { namespace, metrics_port, output }: Args) -> Result<(), Failure> {
-    let client = app::connect().await.map_err(|error| Failure::Runtime(error.to_string()))?;
+    let client = app::cluster::connect().await.map_err(|error| Failure::Runtime(error.to_string()))?;
     let seen = look(&client, &namespace, metrics_port).await.map_err(Failure::Runtime)?;
     if seen.leases.is_empty() {
         return Err(Failure::Runtime(report::nothing(&seen, &elsewhere(&client).await)));

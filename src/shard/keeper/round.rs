@@ -1,12 +1,6 @@
-//! Keeps the Leases: one loop, on a thread of its own, so that busy workers do not make it late. It reads
-//! all Leases every second, lets each one's [step](super::lease) decide, writes what that says, and
-//! tells [`Permits`] what is led. A watch makes it faster, and is needed for nothing.
+//! The loop: what has happened, what is to be done.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use futures::{
     StreamExt as _,
@@ -18,24 +12,26 @@ use kube::{
     Client,
     runtime::{WatchStreamExt as _, watcher},
 };
-use tokio::sync::{mpsc, watch};
-use tracing::{debug, info, warn};
+use tokio::sync::mpsc;
+use tracing::debug;
 
-use super::{
-    Permits, Shard,
-    assignment::{Assigner, Holding, Wish as Assigned},
-    clock::{Clock, Moment},
+use super::{Setup, slot::Slot, troubles::Troubles};
+use crate::shard::{
+    Shard,
+    assignment::{Assigner, Wish as Assigned},
+    clock::Moment,
     layout::{self, LayoutError},
-    lease::{Event, How, Lease, Now, Sight, Timing, Version, Wish, WriteKind},
+    lease::{Event, Now, Sight, Version, Wish, WriteKind},
     leases::{Failure, Leases, Listing, name_of, record_of, sight_in, version_of, written},
-    membership::{Membership, Replica},
+    membership::Membership,
     notes,
     permit::Drain,
 };
-use crate::telemetry::{metrics::Metrics, pulse::Pulse};
 
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// The least time between two assignments of shards.
+const ASSIGN_PACE: Duration = Duration::from_millis(20);
 /// The least time between two reads.
 const READ_PACE: Duration = Duration::from_millis(200);
 /// The least time between two new connections.
@@ -47,116 +43,10 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Events that wait to be taken by the API server.
 const NOTES: usize = 64;
 
-/// What it takes to keep the Leases.
-#[derive(Clone)]
-pub struct Setup {
-    /// The Leases.
-    pub leases: Leases,
-    /// This replica.
-    pub replica: Replica,
-    /// Their times.
-    pub timing: Timing,
-    /// What grants permits by them.
-    pub permits: Permits,
-    /// The clocks that count.
-    pub clock: Clock,
-    /// The wall clock, in microseconds since 1970.
-    pub wall: fn() -> i64,
-    /// Who counts.
-    pub metrics: Metrics,
-    /// Whether this replica can work: before that it wants no shard.
-    pub able: watch::Receiver<bool>,
-    /// Shows that the loop goes on.
-    pub turning: Pulse,
-    /// Shows that the Leases can be read.
-    pub reading: Pulse,
-}
-
-/// The keeper's thread.
-pub struct Keeper {
-    stop: mpsc::Sender<()>,
-    ended: tokio::sync::oneshot::Receiver<Result<(), LayoutError>>,
-}
-
-impl Keeper {
-    /// Starts the thread.
-    ///
-    /// # Errors
-    /// Where there can be none.
-    pub fn start(setup: Setup) -> std::io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (stop, stops) = mpsc::channel(1);
-        let (end, ended) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new().name("leases".into()).spawn(move || {
-            // Whoever waits for it has gone where this fails.
-            let _ = end.send(runtime.block_on(keep(setup, stops)));
-        })?;
-        Ok(Self { stop, ended })
-    }
-
-    /// What tells it to stop.
-    pub fn stopper(&self) -> Stopper {
-        Stopper(self.stop.clone())
-    }
-
-    /// Completes when the thread has ended: after a stop, or for a reason.
-    ///
-    /// # Errors
-    /// Where replicas with another layout run, or a panic has ended it.
-    pub async fn ended(&mut self) -> Result<(), KeeperError> {
-        match (&mut self.ended).await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(KeeperError::Panicked),
-        }
-    }
-}
-
-/// Tells the keeper to stop.
-pub struct Stopper(mpsc::Sender<()>);
-
-impl Stopper {
-    /// Has everything handed over: nothing begins any more, and each shard is released as soon as nothing of it
-    /// runs.
-    pub fn stop(&self) {
-        // One that was told already is on its way.
-        let _ = self.0.try_send(());
-    }
-}
-
-/// Why the Leases are no longer kept.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// Replicas with another layout run.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// A bug.
-    #[error("the thread that keeps the Leases has ended, which is a bug in Fairlead")]
-    Panicked,
-}
-
-/// Keeps the Leases until told to stop.
-///
-/// # Errors
-/// Where replicas with another layout run.
-pub async fn keep(setup: Setup, mut stops: mpsc::Receiver<()>) -> Result<(), LayoutError> {
-    let shards = setup.permits.shards();
-    tokio::select! {
-        agreed = layout::agree(&setup.leases, shards, &setup.timing, &setup.clock) => agreed?,
-        _ = stops.recv() => return Ok(()),
-    }
-    let client = setup.leases.client().map_err(|why| failed(&setup, why))?;
-    let outcome = Loop::new(setup.clone(), client).run(stops).await;
-    Shard::all(shards).for_each(|shard| setup.permits.lost(shard));
-    outcome
-}
-
-fn failed(setup: &Setup, why: String) -> LayoutError {
-    LayoutError::Leases { namespace: setup.leases.namespace().into(), why }
-}
-
 type Answer = (Shard, Instant, Result<Object, Failure>);
 
-struct Loop {
+/// The loop, and all that it knows.
+pub(super) struct Round {
     setup: Setup,
     client: Client,
     slots: Vec<Slot>,
@@ -175,39 +65,13 @@ struct Loop {
     stopping: bool,
 }
 
-/// One shard.
-struct Slot {
-    shard: Shard,
-    lease: Lease,
-    /// The newest object that was seen, on which writes are founded.
-    object: Option<Object>,
-    stepped: Moment,
-    /// The epoch that was told of.
-    told: Option<u64>,
-    lapsed: bool,
-    /// Whether it is being handed over.
-    giving: bool,
-    /// Since when it could be claimed.
-    claimable: Option<Moment>,
-}
-
-impl Loop {
-    fn new(setup: Setup, client: Client) -> Self {
+impl Round {
+    pub(super) fn new(setup: Setup, client: Client) -> Self {
         let now = (setup.clock)();
         let shards = setup.permits.shards();
         let me = setup.replica.identity.clone();
-        let slot = |shard| Slot {
-            shard,
-            lease: Lease::new(me.clone(), setup.timing),
-            object: None,
-            stepped: now,
-            told: None,
-            lapsed: false,
-            giving: false,
-            claimable: None,
-        };
         Self {
-            slots: Shard::all(shards).map(slot).collect(),
+            slots: Shard::all(shards).map(|shard| Slot::new(shard, me.clone(), setup.timing, now)).collect(),
             membership: Membership::new(setup.replica.clone(), setup.timing, shards),
             assigner: Assigner::new(me),
             assigned: now,
@@ -226,7 +90,7 @@ impl Loop {
         }
     }
 
-    async fn run(mut self, mut stops: mpsc::Receiver<()>) -> Result<(), LayoutError> {
+    pub(super) async fn run(mut self, mut stops: mpsc::Receiver<()>) -> Result<(), LayoutError> {
         let permits = self.setup.permits.clone();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -257,7 +121,7 @@ impl Loop {
                 }
                 Some(()) = self.notes.next(), if !self.notes.is_empty() => {}
                 Some(event) = watch.next() => self.watched(event)?,
-                () = permits.given_back() => {}
+                () = permits.given_back(), if self.slots.iter().any(|slot| slot.giving) => {}
                 Ok(()) = able.changed() => {}
                 _ = ticks.tick() => self.tick(),
             }
@@ -316,7 +180,7 @@ impl Loop {
                 return Ok(());
             }
             Err(error) => {
-                self.troubles.tell("watch", &error);
+                self.troubles.tell("watch", &failure_of(error));
                 return Ok(());
             }
         };
@@ -382,55 +246,11 @@ impl Loop {
             let begun = Instant::now();
             writes.push(Box::pin(async move { (shard, begun, leases.put(&client, &object).await) }));
             if write.kind == WriteKind::Release {
-                slot.told_of(None, "released", setup);
+                slot.ended("released", setup);
             }
         }
-        self.tell(index, acknowledged, now);
-    }
-
-    /// Tells of what has changed in who leads.
-    fn tell(&mut self, index: usize, acknowledged: bool, now: Moment) {
-        let Self { setup, slots, .. } = self;
-        let Some(slot) = slots.get_mut(index) else { return };
-        if let Some(record) = slot.lease.record() {
-            setup.permits.saw(slot.shard, slot.lease.holder(), record.version.number);
-        }
-        let leadership = slot.lease.leadership();
-        let stop = setup.timing.stop();
-        if let Some(leads) = leadership {
-            let new = slot.told != Some(leads.epoch);
-            if acknowledged || new {
-                setup.permits.renewed(slot.shard, leads.epoch, leads.how, now.before(leads.age));
-            }
-            if leads.age >= stop && !slot.lapsed {
-                slot.lapsed = true;
-                warn!(shard = %slot.shard, why = "lapsed", "no longer leads the shard: the Lease could not be renewed");
-            } else if leads.age < stop && slot.lapsed {
-                slot.lapsed = false;
-                info!(shard = %slot.shard, epoch = leads.epoch, how = "again", "leads the shard");
-            }
-            if new {
-                let how = match leads.how {
-                    How::Released => "released",
-                    How::Expired => "expired",
-                    How::Again => "again",
-                };
-                let waited = slot.claimable.take().map(|since| now.since(since).longest);
-                setup.metrics.shard_acquired(slot.shard, leads.how == How::Expired, waited);
-                slot.told = Some(leads.epoch);
-                slot.giving = self.stopping;
-                if slot.giving {
-                    setup.permits.close(slot.shard);
-                }
-                info!(shard = %slot.shard, epoch = leads.epoch, how, "leads the shard");
-                self.note(index);
-            }
-        } else if slot.told.is_some() {
-            slot.told_of(None, "lost", setup);
-        }
-        if let Some(slot) = self.slots.get_mut(index) {
-            let claimable = leadership.is_none() && slot.lease.claimable().is_some();
-            slot.claimable = if claimable { slot.claimable.or(Some(now)) } else { None };
+        if slot.tell(acknowledged, self.stopping, now, setup) {
+            self.note(index);
         }
     }
 
@@ -448,6 +268,9 @@ impl Loop {
     fn assign(&mut self) {
         let now = (self.setup.clock)();
         let elapsed = now.since(self.assigned);
+        if elapsed.longest < ASSIGN_PACE {
+            return;
+        }
         self.assigned = now;
         self.membership.pass(elapsed);
         let wishes = match self.stopping || !*self.setup.able.borrow() {
@@ -559,55 +382,11 @@ impl Loop {
     }
 }
 
-impl Slot {
-    /// Keeps the newest object.
-    fn saw(&mut self, object: Option<&Object>) {
-        let number = |object: &Object| version_of(object).map_or(0, |version| version.number);
-        if let Some(object) = object.filter(|new| self.object.as_ref().is_none_or(|old| number(old) <= number(new))) {
-            self.object = Some(object.clone());
-        }
-    }
-
-    /// The shard as the assignment sees it.
-    fn holding(&self, me: &Arc<str>) -> Holding {
-        let holder = || self.lease.holder().cloned().unwrap_or_else(|| "".into());
-        match self.lease.claimable() {
-            _ if self.lease.leadership().is_some() => Holding::Held(me.clone()),
-            Some(How::Again) => Holding::Held(me.clone()),
-            Some(How::Released) => Holding::Free,
-            Some(How::Expired) => Holding::Expired(holder()),
-            None => Holding::Held(holder()),
-        }
-    }
-
-    fn told_of(&mut self, epoch: Option<u64>, why: &'static str, setup: &Setup) {
-        if self.told.take().is_some() {
-            setup.permits.lost(self.shard);
-            setup.metrics.shard_ended(self.shard, why);
-            info!(shard = %self.shard, why, "no longer leads the shard");
-        }
-        self.told = epoch;
-        self.lapsed = false;
-    }
-}
-
-/// What goes wrong with the Leases, told once until it is over or another thing is wrong.
-#[derive(Default)]
-struct Troubles(BTreeMap<&'static str, String>);
-
-impl Troubles {
-    fn tell(&mut self, what: &'static str, error: &impl std::fmt::Display) {
-        let error = error.to_string();
-        if self.0.get(what) != Some(&error) {
-            warn!(what, error, "trouble with the Leases");
-            self.0.insert(what, error);
-        }
-    }
-
-    fn over(&mut self, what: &'static str) {
-        if self.0.remove(what).is_some() {
-            info!(what, "no trouble with the Leases any more");
-        }
+fn failure_of(error: watcher::Error) -> Failure {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => error.into(),
+        other => Failure::Unknown(other.to_string()),
     }
 }
 

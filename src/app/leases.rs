@@ -1,0 +1,50 @@
+//! How this replica keeps its Leases.
+
+use std::sync::Arc;
+
+use kube::{Client, Config};
+use tokio::sync::watch;
+
+use crate::{
+    settings::Settings,
+    shard::{Permits, clock, keeper, lease::Timing, leases::Leases, membership::Replica},
+    telemetry::{metrics::Metrics, pulse::Pulse},
+};
+
+/// What it takes to keep the Leases.
+pub(super) fn setup(
+    settings: &Settings,
+    config: &Config,
+    timing: Timing,
+    permits: &Permits,
+    metrics: &Metrics,
+    able: watch::Receiver<bool>,
+) -> keeper::Setup {
+    let pod = settings.replica_name();
+    let replica = Replica {
+        identity: format!("{pod}_{:08x}", fastrand::u32(..)).into(),
+        pod,
+        pod_uid: settings.pod_uid.clone().unwrap_or_default(),
+        revision: settings.revision.clone().unwrap_or_default(),
+        started: wall(),
+    };
+    let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let config = config.clone();
+    let connect = Arc::new(move || Client::try_from(config.clone()).map_err(|error| error.to_string()));
+    keeper::Setup {
+        leases: Leases::new(connect, &namespace, timing),
+        replica,
+        timing,
+        permits: permits.clone(),
+        clock: clock::system(),
+        wall,
+        metrics: metrics.clone(),
+        able,
+        turning: Pulse::default(),
+        reading: Pulse::default(),
+    }
+}
+
+fn wall() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
