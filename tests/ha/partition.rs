@@ -11,7 +11,7 @@ use fairlead_harness::{
 };
 use serde_json::json;
 
-use crate::{DEADLINE, LEASE, make, secs, site, soaks, started, three, well};
+use crate::{DEADLINE, LEASE, make, secs, site, started, three, well};
 
 /// How late packets are: ten seconds past the end of a Lease.
 const LATE: Duration = secs(18);
@@ -81,8 +81,8 @@ async fn a_create_that_arrives_after_the_leader_has_changed_makes_nothing_twice(
     replicas
         .until("the late create", DEADLINE, || {
             let calls = replicas.mutations().into_iter();
-            let late = calls.filter(|call| call.replica == name && call.queue == "late");
-            late.last().ok_or("it has not come".to_owned())
+            let mut late = calls.filter(|call| call.replica == name && call.queue == "late");
+            late.next().ok_or("it has not come".to_owned())
         })
         .await?;
     replicas.settled(DEADLINE).await
@@ -127,8 +127,8 @@ async fn a_change_that_arrives_after_the_leader_has_changed_is_corrected() -> Re
     replicas
         .until("the late change", DEADLINE, || {
             let calls = replicas.mutations().into_iter();
-            let late = calls.filter(|call| call.replica == name && call.operation == "SetQueueAttributes");
-            late.last().ok_or("it has not come".to_owned())
+            let mut late = calls.filter(|call| call.replica == name && call.operation == "SetQueueAttributes");
+            late.next().ok_or("it has not come".to_owned())
         })
         .await?;
     until("the late change to be corrected", "6").await?;
