@@ -62,6 +62,12 @@ impl Watches {
         silent.max_by_key(|(_, silent)| *silent)
     }
 
+    /// Of these paths: for tests.
+    #[cfg(test)]
+    pub(crate) fn of(watches: impl IntoIterator<Item = (String, Pulse)>) -> Self {
+        Self(Arc::new(Mutex::new(watches.into_iter().collect())))
+    }
+
     fn answered(&self, path: String) {
         lock(&self.0).entry(path).or_default().beat();
     }

@@ -29,6 +29,8 @@ pub const SHARDS: &str = "fairlead.dev/shards";
 pub const REVISION: &str = "fairlead.dev/revision";
 /// The name of the Lease that records the layout.
 pub const LAYOUT: &str = "fairlead-layout";
+/// What the names of shards' Leases begin with; the shard's number follows.
+pub const SHARD: &str = "fairlead-shard-";
 
 /// What a Lease is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +83,7 @@ impl Purpose {
 
 /// The name of the Lease of a shard.
 pub fn name_of(shard: Shard) -> String {
-    format!("fairlead-shard-{shard}")
+    format!("{SHARD}{shard}")
 }
 
 /// The name of the membership of a replica.

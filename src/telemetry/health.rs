@@ -99,6 +99,39 @@ impl Liveness {
 mod tests {
     use super::*;
 
+    /// Of which each part was last seen to go on so many seconds ago; nothing where it never was.
+    fn liveness(leases: Option<u64>, reading: Option<u64>, queue: Option<u64>, watch: Option<u64>) -> Liveness {
+        let pulse = |ago: Option<u64>| ago.map_or_else(Pulse::default, |ago| Pulse::seen(Duration::from_secs(ago)));
+        let watches = Watches::of(watch.map(|_| ("/apis/x/v1/a".to_owned(), pulse(watch))));
+        Liveness { leases: pulse(leases), reading: pulse(reading), queue: pulse(queue), watches }
+    }
+
+    #[test]
+    fn alive_while_all_that_runs_for_ever_goes_on() {
+        let watch = "the watch of /apis/x/v1/a has been silent for 66 s, while the API server answers";
+        for (what, liveness, problems) in [
+            ("a start, with nothing begun", liveness(None, None, None, None), vec![]),
+            ("all goes on", liveness(Some(0), Some(1), Some(0), Some(44)), vec![]),
+            ("a loop is late", liveness(Some(29), Some(1), Some(29), Some(1)), vec![]),
+            (
+                "a loop is stuck",
+                liveness(Some(31), Some(1), Some(0), Some(1)),
+                vec!["the loop of the Leases has been stuck for 31 s"],
+            ),
+            (
+                "the other is",
+                liveness(Some(0), Some(1), Some(40), Some(1)),
+                vec!["the loop of the queue has been stuck for 40 s"],
+            ),
+            ("a watch is late", liveness(Some(0), Some(1), Some(0), Some(64)), vec![]),
+            ("a watch is dead", liveness(Some(0), Some(1), Some(0), Some(66)), vec![watch]),
+            ("the API server is away", liveness(Some(0), Some(66), Some(0), Some(66)), vec![]),
+            ("it never answered", liveness(Some(0), None, Some(0), Some(66)), vec![]),
+        ] {
+            assert_eq!(liveness.problems(), problems, "{what}");
+        }
+    }
+
     #[test]
     fn ready_when_every_component_is_up() {
         let health = Health::default();

@@ -38,3 +38,13 @@ impl Pulse {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
     }
 }
+
+#[cfg(test)]
+impl Pulse {
+    /// One that was last seen so long ago.
+    pub(crate) fn seen(ago: Duration) -> Self {
+        let pulse = Self { begun: Instant::now() - ago - Duration::from_millis(1), last: Arc::default() };
+        pulse.last.store(1, Ordering::Relaxed);
+        pulse
+    }
+}

@@ -12,9 +12,10 @@ use super::{Failure, print};
 use crate::{
     app,
     engine::objects::KubeError,
+    shard::leases::LABEL,
     telemetry::statusz::{PATH, Statusz},
 };
-use report::{Candidate, LEASE_LABEL, Seen};
+use report::{Candidate, Seen};
 
 mod report;
 mod table;
@@ -75,7 +76,7 @@ async fn status(Args { namespace, metrics_port, output }: Args) -> Result<(), Fa
 async fn look(client: &Client, namespace: &str, port: u16) -> Result<Seen, String> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let (of_leases, of_pods) = (listing(LEASE_LABEL), listing(POD_LABEL));
+    let (of_leases, of_pods) = (listing(LABEL), listing(POD_LABEL));
     let (leases, pods) = tokio::join!(within(leases.list(&of_leases)), within(pods.list(&of_pods)));
     let leases = leases.map_err(|error| report::not_listed("Leases", namespace, &error))?.items;
     let pods = pods.map(|list| list.items).map_err(|error| report::not_listed("pods", namespace, &error));
@@ -106,7 +107,7 @@ async fn ask(client: &Client, namespace: &str, pod: &str, port: u16) -> Result<S
 /// The other namespaces that hold Leases of Fairlead, where these may be listed.
 async fn elsewhere(client: &Client) -> Vec<String> {
     let everywhere: Api<Lease> = Api::all(client.clone());
-    let found = within(everywhere.list(&listing(LEASE_LABEL))).await.map(|list| list.items).unwrap_or_default();
+    let found = within(everywhere.list(&listing(LABEL))).await.map(|list| list.items).unwrap_or_default();
     let mut namespaces: Vec<_> = found.iter().filter_map(ResourceExt::namespace).collect();
     namespaces.sort();
     namespaces.dedup();

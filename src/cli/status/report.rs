@@ -8,15 +8,12 @@ use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::Unanswered;
-use crate::telemetry::statusz::{ShardStatusz, Statusz};
+use super::{POD_LABEL, Unanswered};
+use crate::{
+    shard::leases::{LAYOUT, RELEASED, SHARD, SHARDS, annotation},
+    telemetry::statusz::{ShardStatusz, Statusz},
+};
 
-/// The label of all of Fairlead's Leases.
-pub(super) const LEASE_LABEL: &str = "fairlead.dev/lease";
-const LAYOUT: &str = "fairlead-layout";
-const SHARD: &str = "fairlead-shard-";
-const SHARDS: &str = "fairlead.dev/shards";
-const RELEASED: &str = "fairlead.dev/released";
 /// More shards than this no layout has.
 const MOST_SHARDS: u16 = 256;
 /// A difference of clocks that is worth a word, in seconds.
@@ -131,7 +128,7 @@ pub(super) fn candidates(leases: &[Lease], pods: &[Pod]) -> Vec<Candidate> {
 pub(super) fn conclude(seen: &Seen) -> Report {
     let layout = seen.leases.iter().find(|lease| lease.name_any() == LAYOUT);
     let shard_count =
-        layout.and_then(|lease| lease.annotations().get(SHARDS)?.parse().ok()).filter(|count| *count <= MOST_SHARDS);
+        layout.and_then(|lease| annotation(lease, SHARDS)?.parse().ok()).filter(|count| *count <= MOST_SHARDS);
     let by_number: BTreeMap<u16, &Lease> = seen
         .leases
         .iter()
@@ -151,8 +148,12 @@ pub(super) fn conclude(seen: &Seen) -> Report {
             notes.extend(of_answer(name, answer, shard_count, &shards));
         }
     });
-    if let Err(why) = &seen.pods {
-        notes.push(format!("{why}: only replicas that hold a Lease are shown"));
+    match &seen.pods {
+        Err(why) => notes.push(format!("{why}: only replicas that hold a Lease are shown")),
+        Ok(pods) if pods.is_empty() && seen.answers.values().all(Result::is_err) => {
+            notes.push(format!("no pod has the label {POD_LABEL} here: only replicas that hold a Lease are shown"));
+        }
+        Ok(_) => {}
     }
     Report { namespace: seen.namespace.clone(), read_at: seen.now, shard_count, shards, replicas, notes }
 }
@@ -165,7 +166,7 @@ fn shard(number: u16, lease: Option<&Lease>, seen: &Seen) -> Shard {
     let holder = lease.and_then(holder);
     let state = match (lease, holder) {
         (None, _) => State::Missing,
-        (Some(lease), None) if lease.annotations().contains_key(RELEASED) => State::Released,
+        (Some(lease), None) if annotation(lease, RELEASED) == Some("true") => State::Released,
         (Some(_), None) => State::Emptied,
         (Some(_), Some(_)) if renewed.zip(lasts).is_some_and(|(renewed, lasts)| renewed > lasts) => State::Expired,
         (Some(_), Some(_)) => State::Led,

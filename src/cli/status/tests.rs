@@ -95,7 +95,7 @@ fn shards_that_nobody_leads() {
     emptied["spec"]["renewTime"] = Value::Null;
     let leases = [layout("4"), lease("fairlead-shard-0", "fairlead-a_1", 42), released("fairlead-shard-1"), emptied];
     prints(
-        &seen(&leases, &[], &[("fairlead-a", json!("its pod is Failed"))]),
+        &seen(&leases, &[pod("fairlead-a", "Failed")], &[("fairlead-a", json!("its pod is Failed"))]),
         "\
 4 shards, 1 replica, in the namespace fairlead-system
 
@@ -173,6 +173,22 @@ fn what_disagrees_is_noted() {
     ] {
         let report = conclude(&seen(&leases, &[], &[("fairlead-a", answer)]));
         assert!(report.notes.iter().any(|note| note.contains(noted)), "{noted}: {:?}", report.notes);
+    }
+}
+
+#[test]
+fn replicas_outside_the_cluster_are_known_by_their_leases_alone() {
+    let shards = (0..16).map(|number| lease(&format!("fairlead-shard-{number}"), "fairlead-a_1", 2));
+    let leases: Vec<_> = shards.chain([layout("16"), lease("fairlead-member-fairlead-b", "fairlead-b_2", 1)]).collect();
+    let nobody = [("fairlead-a", json!("no pod of this name")), ("fairlead-b", json!("no pod of this name"))];
+    let text = table::text(&conclude(&seen(&leases, &[], &nobody)));
+    for line in [
+        "16 shards, 2 replicas, in",
+        "fairlead-a   leader   0-15     -       -         -         no pod of this name\n",
+        "fairlead-b   -        -        -       -         -         no pod of this name\n",
+        "note: no pod has the label app.kubernetes.io/name=fairlead here: only replicas that hold a Lease are shown\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
     }
 }
 

@@ -55,10 +55,10 @@ fn setup() -> Result<()> {
 }
 
 async fn demo() -> Result<()> {
-    let demo = terminable(demo::show()).await?;
+    let mut demo = terminable(demo::show()).await?;
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        ended = demo.watch_operator() => ended,
+        failed = demo.look_after_replicas() => failed,
         interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         _ = terminated.recv() => Ok(()),
         () = input_end() => Ok(()),

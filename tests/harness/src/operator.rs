@@ -1,6 +1,7 @@
 //! `fairlead run` as a child process with an environment that is fully known.
 
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -182,6 +183,16 @@ impl Operator {
     /// Whether it still runs.
     pub fn is_running(&self) -> bool {
         self.process.is_running()
+    }
+
+    /// How it ended, if it has.
+    pub fn exit_status(&self) -> Result<Option<ExitStatus>> {
+        self.process.exit_status()
+    }
+
+    /// Where its metrics are.
+    pub fn metrics_address(&self) -> String {
+        format!("127.0.0.1:{}", self.metrics.number())
     }
 
     /// Its process id.

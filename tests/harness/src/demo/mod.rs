@@ -7,16 +7,19 @@ use anyhow::{Context as _, Result, ensure};
 use aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
 use fairlead_harness::wait::eventually;
 
+mod leaders;
 mod screen;
 mod stage;
 mod table;
 
 use screen::{Screen, command, output, say};
-use stage::{SECONDS, Stage};
+use stage::{NAMESPACE, SECONDS, Stage};
 use table::{Row, Table};
 
 /// How long a step may take on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// How many replicas run.
+const REPLICAS: usize = 3;
 
 /// A demo that was shown, and still runs. Dropped means stopped.
 pub(crate) struct Demo {
@@ -56,10 +59,7 @@ async fn perform() -> Result<(Demo, Instant)> {
         Ok(()) => Ok((demo, began)),
         Err(error) => {
             let error = error.context(format!("step {} did not work", demo.screen.number()));
-            Err(match demo.stage.operator() {
-                Ok(operator) => operator.explain(error),
-                Err(_) => error,
-            })
+            Err(demo.stage.explain(error))
         }
     }
 }
@@ -73,15 +73,6 @@ async fn set(screen: &mut Screen) -> Result<Stage> {
 }
 
 impl Demo {
-    /// Ends, with an error, when the operator does.
-    pub(crate) async fn watch_operator(&self) -> Result<()> {
-        let operator = self.stage.operator()?;
-        while operator.is_running() {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        Err(operator.explain(anyhow::anyhow!("the operator has ended")))
-    }
-
     async fn steps(&mut self) -> Result<()> {
         self.install().await?;
         self.run_operator().await?;
@@ -91,6 +82,8 @@ impl Demo {
         self.change_the_spec().await?;
         self.drift().await?;
         self.lose_the_queue().await?;
+        self.kill_the_leader().await?;
+        self.stop_the_leader().await?;
         self.delete().await
     }
 
@@ -101,15 +94,18 @@ impl Demo {
     }
 
     async fn run_operator(&mut self) -> Result<()> {
-        self.screen.step("Run the operator");
+        self.screen.step("Run the operator: three replicas, of which one leads");
         command(&format!(
             "RECONCILE_FREQUENCY_SECONDS={SECONDS} FAIRLEAD_COUNT_INTERVAL={SECONDS} FAIRLEAD_ALLOW_ADOPTION='default/*' \
-             FAIRLEAD_ALLOW_OBSERVE='default/*' fairlead run"
+             FAIRLEAD_ALLOW_OBSERVE='default/*' FAIRLEAD_NAMESPACE={NAMESPACE} fairlead run   # three times"
         ));
-        self.stage.start_operator(DEADLINE).await?;
-        say("It acts as the ServiceAccount of deploy/rbac.yaml and has no other rights.");
-        say("The first two settings make it look at every queue, and report message counts, once a second.");
-        say("Without them that is every 30 and 60 s. The others allow objects of `default` to adopt and observe.");
+        self.stage.start_replicas(REPLICAS, DEADLINE).await?;
+        say("They act as the ServiceAccount of deploy/rbac.yaml and have no other rights.");
+        say("The first two settings make them look at every queue, and report message counts, once a second.");
+        say("Without them that is every 30 and 60 s. The next two allow objects of `default` to adopt and observe.");
+        let leader = self.stage.leader(None, DEADLINE).await?;
+        self.show_lease().await?;
+        say(&format!("{leader} leads. The other two stand by: they have every object in memory, and change nothing."));
         Ok(())
     }
 
@@ -192,6 +188,7 @@ impl Demo {
         self.screen.step("Delete the objects");
         let samples = self.stage.deploy("samples");
         output(&self.stage.kubectl("delete -f deploy/samples", &["delete", "-f", &samples, "--timeout=60s"]).await?);
+        output(&self.stage.kubectl("delete sqs --all", &["delete", "sqs", "--all", "--timeout=60s"]).await?);
         command("aws sqs list-queues");
         let left = self.stage.sqs.list_queues().send().await?.queue_urls.unwrap_or_default();
         ensure!(left.is_empty(), "these queues are left in AWS: {left:?}");
@@ -247,12 +244,14 @@ impl Demo {
         Ok(())
     }
 
-    /// Stops the operator as Kubernetes would, and sees whether it ends well.
+    /// Stops the replicas as Kubernetes would, and sees whether they end well.
     async fn stop(self) -> Result<()> {
-        let operator = self.stage.operator()?;
-        operator.terminate()?;
-        let code = operator.exit_code(DEADLINE).await?;
-        ensure!(code == 0, "the operator ended with exit code {code}");
+        let replicas = &self.stage.replicas;
+        replicas.iter().try_for_each(|replica| replica.operator.terminate())?;
+        for replica in replicas {
+            let code = replica.operator.exit_code(DEADLINE).await?;
+            ensure!(code == 0, "{} ended with exit code {code}", replica.name);
+        }
         Ok(())
     }
 
@@ -262,6 +261,7 @@ impl Demo {
             println!("  {line}");
         }
         println!("{TO_TRY}");
+        self.introduce();
         Ok(())
     }
 }
@@ -282,6 +282,10 @@ Things to try:
   curl "$AWS_ENDPOINT_URL/000000000000/orders?Action=DeleteQueue"                         # comes back
   curl "$AWS_ENDPOINT_URL/?Action=CreateQueue&QueueName=legacy"                           # then take it over:
   kubectl create -f - <<< '{"apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "SQSQueue", "metadata": {"name": "legacy"}, "spec": {"adoption": "Adopt"}}'
+  kubectl -n fairlead-system get leases                                                   # who leads
+  fairlead status                                                                         # the same, and more in a cluster
+
+Kill one, and see what follows (a replica that ends is replaced):
 "#;
 
 fn mentions(orders: &Row, change: &str) -> bool {

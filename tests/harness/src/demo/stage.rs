@@ -1,4 +1,4 @@
-//! What a demo plays on: a control plane, an AWS emulator, the operator.
+//! What a demo plays on: a control plane, an AWS emulator, the operator's replicas.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use fairlead_harness::cluster::Cluster;
 use fairlead_harness::emulator::Emulator;
 use fairlead_harness::operator::{Operator, OperatorSpec};
+use fairlead_harness::replicas::lease_of;
 use fairlead_harness::sqs::sqs_client;
+use fairlead_harness::wait::eventually;
+use k8s_openapi::api::coordination::v1::Lease;
 
 use super::screen;
 
@@ -19,13 +22,25 @@ pub(super) const REGION: &str = "us-east-1";
 /// Short, so that a demo is; the operator's own defaults are 30 and 60.
 pub(super) const SECONDS: &str = "1";
 
-/// Dropped in this order: the operator goes first.
+/// Where deploy/ has the operator and its Leases.
+pub(super) const NAMESPACE: &str = "fairlead-system";
+
+/// Dropped in this order: the replicas go first.
 pub(super) struct Stage {
-    operator: Option<Operator>,
+    pub(super) replicas: Vec<Replica>,
+    /// How many were started, which numbers them: a pod that replaces another has a name of its own.
+    started: usize,
+    spec: Option<OperatorSpec>,
     pub(super) cluster: Cluster,
     pub(super) emulator: Emulator,
     pub(super) sqs: aws_sdk_sqs::Client,
     deploy: PathBuf,
+}
+
+/// A replica of the operator.
+pub(super) struct Replica {
+    pub(super) name: String,
+    pub(super) operator: Operator,
 }
 
 impl Stage {
@@ -35,7 +50,7 @@ impl Stage {
         let sqs = sqs_client(&emulator.url(), ACCESS_KEY, REGION);
         let deploy = std::path::absolute(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy"))?;
         let deploy = deploy.canonicalize().with_context(|| format!("{} is needed", deploy.display()))?;
-        Ok(Stage { operator: None, cluster, emulator, sqs, deploy })
+        Ok(Stage { replicas: Vec::new(), started: 0, spec: None, cluster, emulator, sqs, deploy })
     }
 
     /// Installs the kinds and the operator's rights.
@@ -43,29 +58,59 @@ impl Stage {
         self.cluster.install(&self.deploy).await
     }
 
-    /// Starts the operator and waits until it is ready.
-    pub(super) async fn start_operator(&mut self, deadline: Duration) -> Result<()> {
-        let binary = std::env::current_exe()?.with_file_name("fairlead");
-        ensure!(binary.is_file(), "{} is missing; `make demo` builds it", binary.display());
-        let kubeconfig = self.cluster.service_account_kubeconfig("fairlead-system", "fairlead").await?;
+    /// Starts so many replicas and waits until all are ready.
+    pub(super) async fn start_replicas(&mut self, count: usize, deadline: Duration) -> Result<()> {
+        let binary = program("fairlead")?;
+        let kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "fairlead").await?;
         let spec = OperatorSpec::new(binary, kubeconfig, self.emulator.url(), ACCESS_KEY)
             .region(REGION)
             .env("RECONCILE_FREQUENCY_SECONDS", SECONDS)
             .env("FAIRLEAD_COUNT_INTERVAL", SECONDS)
             .env("FAIRLEAD_ALLOW_ADOPTION", "default/*")
             .env("FAIRLEAD_ALLOW_OBSERVE", "default/*")
-            // Its Leases are where deploy/ has them.
-            .env("FAIRLEAD_NAMESPACE", "fairlead-system")
+            .env("FAIRLEAD_NAMESPACE", NAMESPACE)
             .env("RUST_LOG", "info");
-        let operator = Operator::start(&spec)?;
-        operator.ready(deadline).await?;
-        self.operator = Some(operator);
+        self.spec = Some(spec);
+        (0..count).try_for_each(|_| self.start_replica().map(drop))?;
+        for replica in &self.replicas {
+            replica.operator.ready(deadline).await?;
+        }
         Ok(())
     }
 
-    /// The running operator.
-    pub(super) fn operator(&self) -> Result<&Operator> {
-        self.operator.as_ref().context("the operator does not run yet")
+    /// Starts one more, and does not wait.
+    pub(super) fn start_replica(&mut self) -> Result<&Replica> {
+        let spec = self.spec.clone().context("no replica was started yet")?;
+        self.started += 1;
+        let name = format!("fairlead-{}", self.started);
+        let operator = Operator::start(&spec.env("FAIRLEAD_IDENTITY", &name))?;
+        self.replicas.push(Replica { name, operator });
+        self.replicas.last().context("there is no replica")
+    }
+
+    /// Takes a replica away, running or not.
+    pub(super) fn take(&mut self, name: &str) -> Result<Replica> {
+        let place = self.replicas.iter().position(|replica| replica.name == name);
+        Ok(self.replicas.remove(place.with_context(|| format!("{name} does not run"))?))
+    }
+
+    /// The name of the replica that leads, once it is another than `before`.
+    pub(super) async fn leader(&self, before: Option<&str>, deadline: Duration) -> Result<String> {
+        let leases: kube::Api<Lease> = kube::Api::namespaced(self.cluster.admin_client().await?, NAMESPACE);
+        eventually("a replica that leads", deadline, async || {
+            let lease = leases.get(&lease_of(0)).await.map_err(|error| error.to_string())?;
+            let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+            let name = holder.rsplit_once('_').map(|(name, _)| name).unwrap_or_default();
+            let leads = |replica: &Replica| replica.name == name && Some(name) != before;
+            if self.replicas.iter().any(leads) { Ok(name.to_owned()) } else { Err(format!("held by {holder:?}")) }
+        })
+        .await
+    }
+
+    /// Adds how the replicas fare, and the ends of their logs, to an error.
+    pub(super) fn explain(&self, error: anyhow::Error) -> anyhow::Error {
+        let explain = |error, replica: &Replica| replica.operator.explain(error).context(replica.name.clone());
+        self.replicas.iter().fold(error, explain)
     }
 
     /// Runs a kubectl command, shown as it would be typed in the checkout.
@@ -83,11 +128,20 @@ impl Stage {
     pub(super) fn environment(&self) -> Result<Vec<String>> {
         let kubectl = fairlead_harness::tools::Tools::control_plane()?.kubectl;
         let programs = kubectl.parent().context("kubectl has no directory")?;
+        let fairlead = program("fairlead")?;
+        let fairlead = fairlead.parent().context("fairlead has no directory")?;
         Ok(vec![
-            format!("export PATH={}:$PATH", programs.display()),
+            format!("export PATH={}:{}:$PATH", programs.display(), fairlead.display()),
             format!("export KUBECONFIG={}", self.cluster.admin_kubeconfig().display()),
             format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}", self.emulator.url()),
             format!("export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY=test"),
         ])
     }
+}
+
+/// A program that was built beside this one.
+fn program(name: &str) -> Result<PathBuf> {
+    let binary = std::env::current_exe()?.with_file_name(name);
+    ensure!(binary.is_file(), "{} is missing; `make demo` builds it", binary.display());
+    Ok(binary)
 }
