@@ -37,6 +37,12 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 test: tools ## Run all tests: unit, property, CRD and end to end
 	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
 
+.PHONY: soak
+soak: tools ## Replicas at length: each hand-over 20 times (RUNS=), the model deeper (DEPTH=), more seeds (SEEDS=)
+	FAIRLEAD_SOAK_RUNS=$(or $(RUNS),20) cargo test --locked --workspace --test ha -- --nocapture --test-threads=1
+	FAIRLEAD_MODEL_DEPTH=$(or $(DEPTH),18) cargo test --locked --profile bench --lib in_the_long_run -- --nocapture
+	FAIRLEAD_SIMULATION_SEEDS=$(or $(SEEDS),5000) cargo test --locked --profile bench --lib simulation -- --nocapture
+
 .PHONY: bench
 bench: tools ## Measure: the scheduler, and the whole process at scale (about 10 minutes)
 	cargo bench --locked

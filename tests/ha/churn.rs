@@ -15,7 +15,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use crate::ms;
 
 /// The time between two requests.
-const PACE: Duration = ms(80);
+const PACE: Duration = ms(30);
 
 /// Users at work.
 pub struct Churn {

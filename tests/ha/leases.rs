@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use fairlead_harness::replicas::{Replicas, lease_of};
+use fairlead_harness::{
+    fake_aws::{Effect, Fault},
+    replicas::{Replicas, lease_of},
+    wait::eventually,
+};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api,
@@ -46,9 +50,9 @@ async fn survives(hand: Hand) -> Result<()> {
     let claim = replicas
         .until("a new epoch", DEADLINE, || {
             let records = replicas.holders.records().into_iter().filter(|it| it.lease == lease_of(0));
-            let mut after = records.skip_while(|it| !is_of(hand, it));
-            let claim =
-                after.find(|it| it.holder.as_deref().is_some_and(|holder| replicas.by_identity(holder).is_some()));
+            let mut after = records.skip_while(|it| !is_of(hand, it)).filter(|it| !it.deleted);
+            let ours = |holder: &str| replicas.by_identity(holder).is_some();
+            let claim = after.find(|it| it.holder.as_deref().is_some_and(ours));
             claim.ok_or("none".to_owned())
         })
         .await?;
@@ -133,4 +137,34 @@ async fn another_count_of_shards_is_refused_with_the_way_out() -> Result<()> {
     old.terminate()?;
     old.exit_code(DEADLINE).await?;
     Ok(())
+}
+
+/// What all these tests rely on: two that lead the same objects would be found out.
+#[tokio::test]
+async fn two_that_do_not_share_their_leases_are_found_out() -> Result<()> {
+    let mut replicas = Replicas::new(site().await?, 2).await?;
+    for index in 0..2 {
+        let leases = replicas.site.cluster.lease_namespace().await?;
+        replicas.site.cluster.grant_leases(&leases, "fairlead").await?;
+        let spec = replicas.spec(index)?.env("FAIRLEAD_NAMESPACE", leases);
+        replicas.start_as(index, &spec)?;
+    }
+    let both = eventually("both to lead", DEADLINE, async || match replicas.led().await {
+        Ok(led) if led.iter().all(|led| led.len() == 1) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    both.await.map_err(|error| replicas.explain(error))?;
+    replicas.site.create((0..3).map(|number| format!("both-{number}")), json!({ "delaySeconds": 1 })).await?;
+    replicas.settled(DEADLINE).await?;
+    // Versions of the object keep two from writing it, and so from creating its queue: drift needs no write.
+    let site = &replicas.site;
+    site.fake.fault(Fault::new("SetQueueAttributes", Effect::Delay(secs(5))).always());
+    for number in 0..3 {
+        site.fake.set_attribute(&site.account, "eu-west-1", &format!("both-{number}"), "DelaySeconds", "7")?;
+    }
+    let found = eventually("two at once", DEADLINE, async || match replicas.check_apart() {
+        Err(_) => Ok(()),
+        Ok(()) => Err("no two yet".to_owned()),
+    });
+    found.await.map_err(|error| replicas.explain(error))
 }

@@ -46,7 +46,7 @@ async fn the_api_server_is_started_again() -> Result<()> {
     make(&replicas, "old", 5).await?;
     let holder = replicas.holders.holder(&lease_of(0));
     let churn = Churn::start(&replicas);
-    cluster.stop_apiserver(Signal::TERM).await?;
+    cluster.stop_apiserver(secs(4)).await?;
     cluster.start_apiserver().await?;
     make_under_load(&replicas, "after").await?;
     churn.stop().await?;

@@ -63,7 +63,11 @@ async fn a_replica_that_is_cut_off_loses_its_shards_alone() -> Result<()> {
         let kept = before[index].iter().filter(|shard| after[index].contains(shard)).count();
         ensure!(kept == before[index].len(), "{before:?} {after:?}: the others' shards moved");
     }
-    ensure!(after[2].is_empty(), "the one that is cut off leads still: {after:?}");
+    ensure!(
+        after[2].is_empty(),
+        "the one that is cut off leads still: {after:?} {}",
+        replicas.explain(anyhow::anyhow!(""))
+    );
     replicas.at(2)?.api.pass();
     churn.stop().await?;
     well(&replicas).await

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use fairlead_harness::replicas::{Replicas, holders::Record, lease_of, mutations::Mutation};
+use fairlead_harness::{
+    fake_aws::{Effect, Fault},
+    replicas::{Replicas, holders::Record, lease_of, mutations::Mutation},
+};
 use serde_json::json;
 
 use crate::{DEADLINE, LEASE, runs, secs, three, well};
@@ -130,24 +133,21 @@ async fn a_leader_that_is_cut_off_stops_before_another_starts() -> Result<()> {
         let leader = replicas.leader(0, DEADLINE).await?;
         let old = replicas.at(leader)?.identity()?.to_owned();
         let name = replicas.at(leader)?.name.clone();
-        // Work for all the time that it has left: drift that its own polls find, without the API server.
+        // A change of two calls, so long that the second is under way when the time is over.
+        busy(&replicas, run).await?;
         let begun = Instant::now();
         replicas.at(leader)?.api.black_hole();
-        let drift = drift(&replicas, run);
-        let new = format!("cut-{run}");
-        let call = tokio::select! {
-            call = created(&replicas, &new) => call?,
-            never = drift => never?,
-        };
+        let call = created(&replicas, &format!("cut-{run}")).await?;
         let new = taken(&replicas, &old, begun).await?;
         apart(&replicas, &old, &new)?;
-        let mutations = replicas.mutations();
-        let last = mutations.iter().filter(|call| call.replica == name && call.arrived >= begun).map(|it| it.arrived);
-        if let Some(last) = last.max() {
-            times.note("partition: the old leader's last change", last - begun);
+        let calls = replicas.mutations().into_iter().filter(|call| call.replica == name);
+        if let Some(last) = calls.filter_map(|call| call.ended).filter(|ended| *ended >= begun).max() {
+            times.note("partition: the end of the old leader's last change", last - begun);
+            ensure!(last <= new.at, "the old leader went on: {}", replicas.explain(anyhow::anyhow!("")));
         }
         times.note("partition: the first reconcile of a new object", call.arrived - begun);
         ensure!(call.replica != name, "the old leader was not cut off");
+        replicas.site.fake.clear_faults();
         replicas.at(leader)?.api.pass();
         replicas.at(leader)?.operator()?.ready(DEADLINE).await?;
         well(&replicas).await?;
@@ -157,13 +157,21 @@ async fn a_leader_that_is_cut_off_stops_before_another_starts() -> Result<()> {
     Ok(())
 }
 
-/// Somebody changes queues in AWS all the time.
-async fn drift(replicas: &Replicas, run: usize) -> Result<Mutation> {
-    for number in 0_usize.. {
-        let (queue, delay) = (format!("old-{}", number % 5), (run * 100 + number) % 890 + 1);
-        let site = &replicas.site;
-        site.fake.set_attribute(&site.account, "eu-west-1", &queue, "DelaySeconds", &delay.to_string())?;
-        tokio::time::sleep(secs(1) / 20).await;
+/// Has five queues changed by two calls each of three seconds, of which the first is under way.
+async fn busy(replicas: &Replicas, run: usize) -> Result<()> {
+    let site = &replicas.site;
+    for operation in ["SetQueueAttributes", "TagQueue"] {
+        site.fake.fault(Fault::new(operation, Effect::Delay(secs(3))).times(5));
     }
-    anyhow::bail!("no more numbers")
+    let under_way = || replicas.mutations().iter().filter(|call| call.ended.is_none()).count();
+    for number in 0..5 {
+        let spec = json!({ "delaySeconds": run + 1, "tags": { "run": run.to_string() } });
+        site.change(&format!("old-{number}"), spec).await?;
+    }
+    replicas
+        .until("five changes under way", DEADLINE, || match under_way() {
+            5 => Ok(()),
+            other => Err(other.to_string()),
+        })
+        .await
 }

@@ -1,5 +1,7 @@
 //! The API server stops, or hangs: the process stays up and goes on by itself.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use fairlead_harness::{cluster::Cluster, process::Signal};
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -13,7 +15,7 @@ use crate::{
 
 /// Ends the API server, and starts it again with its port and its etcd.
 async fn restart(world: &World) -> Result<()> {
-    world.cluster.stop_apiserver(Signal::KILL).await?;
+    world.cluster.stop_apiserver(Duration::ZERO).await?;
     world.cluster.start_apiserver().await
 }
 
@@ -40,7 +42,7 @@ async fn the_api_server_stops_and_starts_again() -> Result<()> {
     let world = World::start(Aws::Ministack).await?;
     world.create("old", json!({})).await?;
     world.in_sync("old").await?;
-    world.cluster.stop_apiserver(Signal::KILL).await?;
+    world.cluster.stop_apiserver(Duration::ZERO).await?;
     let gone = unready(world.operator()?, &["watch of SQSQueue", "watch of ConfigMap"]).await;
     world.cluster.start_apiserver().await?;
     gone?;

@@ -3,6 +3,8 @@
 //! tells [`Permits`] what is led. A watch makes it faster, and is needed for nothing.
 
 mod round;
+#[cfg(test)]
+mod simulation;
 mod slot;
 mod troubles;
 

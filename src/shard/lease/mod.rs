@@ -1,6 +1,6 @@
 //! One Lease, as one replica sees it: a pure step from event to effects. It holds no client, clock or
 //! random source, and ages instead of times, so that a model checker can run it as it is
-//! (`model.rs`).
+//! (`model/`).
 //!
 //! Two replicas never act at a time, since
 //! - every write is a compare-and-swap on the uid and the resourceVersion that were seen last;
@@ -11,11 +11,18 @@
 //! - a record is a replica's own only if this very process wrote it. Its name in it proves nothing, and
 //!   reading never gives validity.
 //!
-//! Wall clocks never matter. `renewTime` is written for people, and made to differ at each write, since a
-//! write that changes nothing leaves the version as it was and would not be seen.
+//! Wall clocks never matter. `renewTime` is written for people, and made to differ at each write and between
+//! processes: a write that changes nothing leaves the version as it was and would not be seen, and a write whose
+//! answer was lost is known by it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
+#[cfg(test)]
+mod model;
 mod observation;
 #[cfg(test)]
 mod tests;
@@ -24,6 +31,11 @@ pub use observation::{Elapsed, Holder, Observation, Record, Sight, Version};
 
 /// The least time between the starts of two writes, so that failures at once are no storm.
 const PACE: Duration = Duration::from_millis(500);
+
+/// Each process writes its own remainder of this many microseconds into `renewTime`. Clocks that are behind the
+/// record would else lead two of them to the same time, and a record edited by hand to look like a write that
+/// was lost.
+const SPAN: i64 = 1 << 16;
 
 /// The times of a Lease. [`Timing::check`] says which fit each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -421,10 +433,18 @@ impl Lease {
 
     fn send(&mut self, kind: WriteKind, how: How, base: Option<Version>, wall: i64) -> Write {
         // The same for each try on one version: whichever is done, it can be told as this process's own.
-        let next = wall.max(self.seen.record().map_or(0, |record| record.renewed.saturating_add(1)));
-        let renewed = self.unsure.unwrap_or(next);
+        let least = wall.max(self.seen.record().map_or(0, |record| record.renewed.saturating_add(1)));
+        let renewed = self
+            .unsure
+            .unwrap_or_else(|| least.saturating_add(remainder(&self.me).wrapping_sub(least).rem_euclid(SPAN)));
         let write = Write { kind, base, renewed };
         self.flight = Some(Flight { write: write.clone(), how, age: Duration::ZERO });
         write
     }
+}
+
+fn remainder(me: &str) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    me.hash(&mut hasher);
+    (hasher.finish() as u16).into()
 }

@@ -141,6 +141,18 @@ impl Observation {
         Some(false)
     }
 
+    /// For a model: the newest sight, to renumber it.
+    #[cfg(test)]
+    pub(super) fn newest_mut(&mut self) -> Option<&mut Sight> {
+        self.newest.as_mut()
+    }
+
+    /// For a model: forgets the time, where nothing depends on it.
+    #[cfg(test)]
+    pub(super) fn forget_time(&mut self) {
+        (self.unchanged, self.since_read) = (Duration::ZERO, None);
+    }
+
     /// Takes what this process itself has written.
     pub fn wrote(&mut self, record: Record) {
         let sight = Sight::There(record);

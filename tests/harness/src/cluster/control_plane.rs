@@ -68,14 +68,19 @@ impl Running {
         Ok(())
     }
 
-    /// Ends the API server by a signal, and waits for its end.
-    pub(super) async fn stop_apiserver(&self, signal: Signal) -> Result<()> {
-        self.apiserver().signal(signal)?;
-        eventually("the API server to end", READY, async || match self.apiserver().is_running() {
+    /// Asks the API server to end, and kills it where it has not within `grace`.
+    pub(super) async fn stop_apiserver(&self, grace: Duration) -> Result<()> {
+        if !grace.is_zero() {
+            self.apiserver().signal(Signal::TERM)?;
+        }
+        let ended = eventually("the API server to end", grace, async || match self.apiserver().is_running() {
             true => Err("it runs".to_owned()),
             false => Ok(()),
-        })
-        .await
+        });
+        if ended.await.is_err() {
+            self.apiserver().kill()?;
+        }
+        Ok(())
     }
 
     /// Starts the API server again, and waits until it serves.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -148,9 +149,10 @@ impl Cluster {
         self.running.apiserver().signal(signal)
     }
 
-    /// Ends the API server by a signal, and waits for its end.
-    pub async fn stop_apiserver(&self, signal: Signal) -> Result<()> {
-        self.running.stop_apiserver(signal).await
+    /// Asks the API server to end, and kills it where it has not within `grace`; with none, at once. One that
+    /// is watched takes a minute to end by itself.
+    pub async fn stop_apiserver(&self, grace: Duration) -> Result<()> {
+        self.running.stop_apiserver(grace).await
     }
 
     /// Starts the API server again, with the port and the etcd of its predecessor, and waits until it serves.

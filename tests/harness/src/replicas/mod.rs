@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use kube::ResourceExt as _;
 use serde_json::Value;
 
 pub mod holders;
@@ -107,7 +108,9 @@ impl Replicas {
     pub async fn ready(&mut self, index: usize, deadline: Duration) -> Result<()> {
         let operator = self.at(index)?.operator()?;
         operator.ready(deadline).await?;
-        let identity = operator.statusz().await?["identity"].as_str().context("no identity")?.to_owned();
+        let status =
+            eventually("/statusz", deadline, async || operator.statusz().await.map_err(|error| format!("{error:#}")));
+        let identity = status.await?["identity"].as_str().context("no identity")?.to_owned();
         if let Some(replica) = self.all.get_mut(index) {
             replica.identity = Some(identity);
         }
@@ -126,6 +129,7 @@ impl Replicas {
     /// Takes an operator away, running or not.
     pub fn take(&mut self, index: usize) -> Result<Operator> {
         let replica = self.all.get_mut(index).context("no such replica")?;
+        replica.identity = None;
         replica.operator.take().with_context(|| format!("{} does not run", replica.name))
     }
 
@@ -186,20 +190,33 @@ impl Replicas {
 
     /// Waits until every object is in sync or gone, and until AWS has one queue for each and no other.
     pub async fn settled(&self, deadline: Duration) -> Result<()> {
-        self.until("everything to be in sync", deadline, || {
-            let objects = self.site.all_seen();
-            let behind: Vec<_> =
-                objects.iter().filter(|(_, seen)| !in_sync(&seen.object)).map(|(name, _)| name.clone()).collect();
-            let mut names: Vec<_> = objects.keys().cloned().collect();
-            drop(objects);
-            names.sort_unstable();
-            let queues = self.site.fake.queues(&self.site.account, "eu-west-1");
-            match behind.is_empty() && names == queues {
-                true => Ok(()),
-                false => Err(format!("not in sync: {behind:?}; objects {names:?}, queues {queues:?}")),
-            }
-        })
-        .await
+        let settled = eventually("everything to be in sync", deadline, async || {
+            // What the watch has seen is cheap to look at, and may be behind.
+            let seen: Vec<_> = {
+                let seen = self.site.all_seen();
+                seen.iter().map(|(name, seen)| (name.clone(), seen.object.clone())).collect()
+            };
+            self.fits(seen)?;
+            let listed = self.site.queues().list(&Default::default()).await.map_err(|error| error.to_string())?;
+            let listed = listed.into_iter().map(|object| {
+                let name = object.name_any();
+                serde_json::to_value(object).map(|object| (name, object)).map_err(|error| error.to_string())
+            });
+            self.fits(listed.collect::<Result<_, _>>()?)
+        });
+        settled.await.map_err(|error| self.explain(error))
+    }
+
+    /// Whether these objects are in sync, and there are queues for them alone.
+    fn fits(&self, objects: Vec<(String, Value)>) -> Result<(), String> {
+        let behind: Vec<_> = objects.iter().filter(|(_, object)| !in_sync(object)).map(|(name, _)| name).collect();
+        let mut names: Vec<_> = objects.iter().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        let queues = self.site.fake.queues(&self.site.account, "eu-west-1");
+        match behind.is_empty() && names == queues {
+            true => Ok(()),
+            false => Err(format!("not in sync: {behind:?}; objects {names:?}, queues {queues:?}")),
+        }
     }
 
     /// Adds what was seen of Leases, calls and processes to an error.
