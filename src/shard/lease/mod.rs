@@ -331,10 +331,13 @@ impl Lease {
     }
 
     fn read(&mut self, sight: Sight, consistent: bool) {
+        let before = self.seen.record().map(|record| record.version.clone());
         let Some(newer) = self.seen.read(sight, consistent, self.timing.duration) else { return };
         self.must_read &= !consistent;
         if newer {
-            let in_flight = self.flight.as_ref().filter(|flight| flight.write.kind.holds()).map(|it| it.write.renewed);
+            // It replaces what was seen before, or it was seen already or never will be.
+            let in_flight = self.flight.as_ref().map(|flight| &flight.write);
+            let in_flight = in_flight.filter(|write| write.kind.holds() && write.base == before).map(|it| it.renewed);
             let mine = self.seen.record().is_some_and(|record| {
                 let written = Some(record.renewed) == self.unsure || Some(record.renewed) == in_flight;
                 self.own.as_ref() == Some(&record.version) || (written && record.holder.identity() == Some(&self.me))

@@ -349,6 +349,14 @@ fn a_foreign_record_with_this_name_is_foreign() {
         (each_second(7, read(held(3, "me", 10))), ""),
         (each_second(1, read(held(3, "me", 10))), "claim 3 as 11"),
     ]);
+    // A write that is in flight still, and was seen to be done: what comes later looks like it, and is not.
+    check_leading([
+        (after(1_900, Event::Tick), "renew 2 as 11; leads 2 for 2000 ms, released"),
+        (at_once(read(held(3, "me", 11))), "leads 2 for 2000 ms, released"),
+        (at_once(read(held(5, "me", 11))), ""),
+        (at_once(written(3)), "read"),
+        (each_second(7, read(held(5, "me", 11))), ""),
+    ]);
     // Nor is that of an in-flight time under another's name.
     check_leading([
         (after(1_900, Event::Tick), "renew 2 as 11; leads 2 for 2000 ms, released"),

@@ -150,6 +150,7 @@ fn one_at_work_in_the_long_run() {
     let all = Faults { edits: 1, crashes: 1, releases: true, abandons: true, ..LOSSY };
     holds_at_work("releases, losses", setting(Faults { releases: true, abandons: true, ..LOSSY }, 3), depth);
     holds_at_work("edits, losses", setting(Faults { edits: 1, ..LOSSY }, 3), depth);
+    holds_at_work("restores", setting(RESTORED, 4), depth.max(22));
     holds_at_work("restores, losses", setting(Faults { losses: true, ghosts: true, ..RESTORED }, 4), depth);
     holds_at_work("restarts, losses", setting(Faults { crashes: 1, ..LOSSY }, 3), depth);
     holds_at_work("clocks, losses", setting(Faults { skew: 1, ..LOSSY }, 3), depth);
