@@ -98,6 +98,8 @@ impl Membership {
         };
         let before = lease.spec.take().unwrap_or_default();
         let starts = before.lease_transitions.unwrap_or_default().saturating_add(i32::from(!mine));
+        // A write that changes nothing would leave the version as it was, and the replica would look gone.
+        let renewed = before.renew_time.map_or(wall, |last| wall.max(last.0.as_microsecond().saturating_add(1)));
         lease.metadata.managed_fields = None;
         let annotations = lease.metadata.annotations.get_or_insert_default();
         annotations.insert(REVISION.into(), self.replica.revision.clone());
@@ -108,7 +110,7 @@ impl Membership {
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.replica.identity.to_string()),
             acquire_time: Some(micro_time(self.replica.started)),
-            renew_time: Some(micro_time(wall)),
+            renew_time: Some(micro_time(renewed)),
             lease_duration_seconds: Some(whole_seconds(self.timing.duration)),
             lease_transitions: Some(starts),
             ..LeaseSpec::default()
@@ -185,7 +187,9 @@ mod tests {
         second.read(&Listing { number: 12, leases: vec![stored(lease, 12)] });
         let member = Member { identity: "pod_2".into(), revision: "r1".into(), started: 5, starts: 2 };
         assert_eq!(second.members(), [member]);
-        assert_eq!(second.beat(10).and_then(|lease| lease.spec?.lease_transitions), Some(2), "the same start");
+        let next = second.beat(9).and_then(|lease| lease.spec).unwrap();
+        assert_eq!(next.lease_transitions, Some(2), "the same start");
+        assert_eq!(next.renew_time, Some(micro_time(10)), "it differs, also where the clock stands");
     }
 
     #[test]
