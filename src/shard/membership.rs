@@ -60,6 +60,11 @@ impl Membership {
         self.others.values_mut().for_each(|seen| seen.observation.pass(elapsed, self.timing.read_gap()));
     }
 
+    /// Begins anew.
+    pub fn forget(&mut self) {
+        self.others.clear();
+    }
+
     /// Takes what a read has found.
     pub fn read(&mut self, listing: &Listing) {
         let members = listing.leases.iter().filter(|lease| Purpose::of(lease) == Some(Purpose::Member));
@@ -97,6 +102,8 @@ impl Membership {
             None => fresh(self.name(), Purpose::Member, self.shards),
         };
         let before = lease.spec.take().unwrap_or_default();
+        // A write that changes nothing leaves the version as it was, and would not be seen.
+        let renewed = wall.max(before.renew_time.map_or(0, |time| time.0.as_microsecond().saturating_add(1)));
         let starts = before.lease_transitions.unwrap_or_default().saturating_add(i32::from(!mine));
         lease.metadata.managed_fields = None;
         let annotations = lease.metadata.annotations.get_or_insert_default();
@@ -108,7 +115,7 @@ impl Membership {
         lease.spec = Some(LeaseSpec {
             holder_identity: Some(self.replica.identity.to_string()),
             acquire_time: Some(micro_time(self.replica.started)),
-            renew_time: Some(micro_time(wall)),
+            renew_time: Some(micro_time(renewed)),
             lease_duration_seconds: Some(whole_seconds(self.timing.duration)),
             lease_transitions: Some(starts),
             ..LeaseSpec::default()
