@@ -83,7 +83,7 @@ pub struct Settings {
     #[arg(long, env = "FAIRLEAD_FLOW_RATE", value_name = "CALLS", default_value = "100", value_parser = rate)]
     pub flow_rate: u16,
 
-    /// Where `/metrics` is served.
+    /// Where `/metrics` and `/statusz` are served.
     #[arg(long, env = "FAIRLEAD_METRICS_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     pub metrics_addr: SocketAddr,
 
