@@ -238,8 +238,14 @@ impl Work {
             () = &mut stop => return,
         }
         // What is not known then, the objects say; as soon as it is they are looked at again.
-        let _ = tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await;
-        let _ = tokio::time::timeout(OTHERS_WITHIN, all_asked(accounts)).await;
+        let known = async {
+            let _ = tokio::time::timeout(ACCOUNT_WITHIN, account.known()).await;
+            let _ = tokio::time::timeout(OTHERS_WITHIN, all_asked(accounts)).await;
+        };
+        tokio::select! {
+            () = known => {}
+            () = &mut stop => return,
+        }
         accounts.objects_are_known();
         able.send_replace(true);
         info!("reconciling");

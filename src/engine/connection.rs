@@ -19,7 +19,7 @@ use crate::telemetry::pulse::Pulse;
 
 /// How long the head of an answer may take. A watch is answered at once; a list of everything is not.
 const WATCH_HEAD: Duration = Duration::from_secs(5);
-const HEAD: Duration = Duration::from_secs(15);
+const HEAD: Duration = Duration::from_secs(10);
 
 /// The watches of a client, by path.
 #[derive(Clone, Debug, Default)]

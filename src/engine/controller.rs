@@ -307,13 +307,15 @@ impl<K: Kind> Controller<K> {
             let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
             Memory::new(object.uid().into(), permit.epoch(), phase)
         });
+        let epoch = permit.epoch();
         let (next, memory) = if memory.waits_for_store(object.version(), Instant::now()) {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
             (Next::Again(STORE_RECHECK), memory)
         } else {
             Run::new(self, object, memory, ready.clone(), token, permit).finish().await
         };
-        if lock(&self.known).contains_key(&ready.key) {
+        let led = self.context.permits.leads(self.context.permits.shard_of(&memory.uid)) == Some(epoch);
+        if led && lock(&self.known).contains_key(&ready.key) {
             lock(&self.memories).insert(ready.key, memory);
         }
         next

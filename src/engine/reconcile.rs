@@ -100,9 +100,14 @@ impl<'a, K: Kind> Run<'a, K> {
         let lagged = self.object.standing() == Standing::Changed;
         let mut outcome = self.steps().await;
         if let Err(Fault::Outdated(fresh)) = outcome {
+            if fresh.uid() != self.object.uid() {
+                // Another object, perhaps of another shard: it has an event of its own.
+                return (Next::Again(WITHOUT_PERMIT), self.memory);
+            }
             self.begin_again(*fresh);
             outcome = self.steps().await;
         }
+        let came_through = outcome.is_ok();
         let next = match outcome {
             Ok(Some(verdict)) => {
                 self.memory.rejections = 0;
@@ -113,9 +118,10 @@ impl<'a, K: Kind> Run<'a, K> {
         };
         // What was set and could not be told in the status must not be forgotten.
         self.memory.managed.extend(self.managed.take().into_iter().flatten());
-        if !std::mem::replace(&mut self.memory.seen, true) && self.permit.after_silence() && (lagged || self.changes) {
+        if !self.memory.seen && self.permit.after_silence() && (lagged || self.changes) {
             self.memory.second_look = Some(Instant::now() + SECOND_LOOK);
         }
+        self.memory.seen |= came_through;
         (self.memory.look_again(next, Instant::now()), self.memory)
     }
 

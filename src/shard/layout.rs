@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     Shard,
@@ -82,7 +82,10 @@ pub async fn agree(leases: &Leases, own: u8, timing: &Timing, clock: &Clock) -> 
             Err(Trouble::Layout(error)) => return Err(error),
             // Somebody else does the same.
             Err(Trouble::Leases(Failure::Conflict(_))) => {}
-            Err(Trouble::Leases(Failure::Unknown(_))) if failures < PATIENCE => failures += 1,
+            Err(Trouble::Leases(error @ (Failure::Unknown(_) | Failure::Busy(_)))) if failures < PATIENCE => {
+                warn!(%error, "the Leases can't be read or written yet");
+                failures += 1;
+            }
             Err(Trouble::Leases(error)) => {
                 return Err(LayoutError::Leases { namespace: leases.namespace().into(), why: error.to_string() });
             }
@@ -121,7 +124,7 @@ impl Layout<'_> {
         let now = (self.clock)();
         self.seen.values_mut().for_each(|seen| seen.pass(now.since(self.looked), timing.read_gap()));
         self.looked = now;
-        let others: Vec<_> = listing.leases.iter().filter(|lease| other_count(lease, own).is_some()).collect();
+        let mut others: Vec<_> = listing.leases.iter().filter(|lease| other_count(lease, own).is_some()).collect();
         if others.is_empty() {
             if !listing.leases.iter().any(|lease| name(lease) == LAYOUT) {
                 create(leases, client, &listing, own, timing).await?;
@@ -137,6 +140,8 @@ impl Layout<'_> {
         }
         if all_free {
             info!(shards = own, "no replica with another count runs: the layout is changed");
+            // The layout last: a replica of the old count that starts meanwhile then refuses this one, or is refused.
+            others.sort_by_key(|lease| Purpose::of(lease) == Some(Purpose::Layout));
             for lease in others {
                 restamp(leases, client, lease, own).await?;
             }
@@ -164,13 +169,14 @@ async fn create(leases: &Leases, client: &Client, listing: &Listing, own: u8, ti
 fn is_free(lease: &Lease, seen: &mut BTreeMap<String, Observation>, timing: &Timing) -> Option<bool> {
     let record = record_of(lease)?;
     let free = record.holder == Holder::Free;
+    let patience = timing.duration.max(record.lasts);
     let observation = seen.entry(name(lease).into()).or_default();
     let known = observation.record().is_some();
-    let newer = observation.read(Sight::There(record), true, timing.duration)?;
+    let newer = observation.read(Sight::There(record), true, patience)?;
     match () {
         () if free => Some(true),
         () if newer && known => None,
-        () => Some(observation.unchanged() >= timing.duration),
+        () => Some(observation.unchanged() >= patience),
     }
 }
 

@@ -105,7 +105,8 @@ pub fn record_of(lease: &Lease) -> Option<Record> {
     let released = annotation(lease, RELEASED) == Some("true") && identity.is_empty();
     let holder = if released { Holder::Free } else { Holder::Held(identity.into()) };
     let renewed = spec.renew_time.map_or(0, |time| time.0.as_microsecond());
-    Some(Record { version: version_of(lease)?, holder, renewed })
+    let lasts = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    Some(Record { version: version_of(lease)?, holder, renewed, lasts: Duration::from_secs(lasts) })
 }
 
 /// One of its annotations.
@@ -250,7 +251,11 @@ impl Leases {
                 let name = lease.metadata.name.clone().unwrap_or_default();
                 self.bounded(api.replace(&name, &params, lease)).await
             }
-            None => self.bounded(api.create(&params, lease)).await,
+            None => match self.bounded(api.create(&params, lease)).await {
+                // Not of the Lease, which is yet to be.
+                Err(Failure::Conflict(why)) if why.ends_with("(404)") => Err(Failure::Refused(why)),
+                outcome => outcome,
+            },
         }
     }
 
@@ -281,6 +286,9 @@ pub enum Failure {
     /// It was refused, and had no effect.
     #[error("{0}")]
     Refused(String),
+    /// The API server has too much to do. It had no effect.
+    #[error("{0}")]
+    Busy(String),
     /// It may have had its effect, or have it yet.
     #[error("{0}")]
     Unknown(String),
@@ -291,7 +299,7 @@ impl Failure {
     pub fn event(&self) -> Event {
         match self {
             Self::Conflict(_) => Event::Conflict,
-            Self::Refused(_) => Event::Refused,
+            Self::Refused(_) | Self::Busy(_) => Event::Refused,
             Self::Unknown(_) => Event::Unknown,
         }
     }
@@ -307,6 +315,7 @@ impl From<kube::Error> for Failure {
                     404 | 409 => Self::Conflict(text),
                     // A uid that differs is told as invalid, too.
                     422 if status.message.contains("metadata.uid") => Self::Conflict(text),
+                    429 => Self::Busy(text),
                     400..=499 => Self::Refused(text),
                     _ => Self::Unknown(text),
                 }

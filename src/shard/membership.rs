@@ -60,6 +60,11 @@ impl Membership {
         self.others.values_mut().for_each(|seen| seen.observation.pass(elapsed, self.timing.read_gap()));
     }
 
+    /// Begins anew.
+    pub fn forget(&mut self) {
+        self.others.clear();
+    }
+
     /// Takes what a read has found.
     pub fn read(&mut self, listing: &Listing) {
         let members = listing.leases.iter().filter(|lease| Purpose::of(lease) == Some(Purpose::Member));
@@ -97,6 +102,8 @@ impl Membership {
             None => fresh(self.name(), Purpose::Member, self.shards),
         };
         let before = lease.spec.take().unwrap_or_default();
+        // A write that changes nothing leaves the version as it was, and would not be seen.
+        let renewed = wall.max(before.renew_time.map_or(0, |time| time.0.as_microsecond().saturating_add(1)));
         let starts = before.lease_transitions.unwrap_or_default().saturating_add(i32::from(!mine));
         // A write that changes nothing would leave the version as it was, and the replica would look gone.
         let renewed = before.renew_time.map_or(wall, |last| wall.max(last.0.as_microsecond().saturating_add(1)));

@@ -24,6 +24,9 @@ use crate::telemetry::metrics::Metrics;
 /// How often the deadline of a call that is under way is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
+/// For how long a call that was cut off may still take effect, as far as that is reckoned with.
+const TAINT: Duration = Duration::from_secs(60);
+
 /// Grants permits to this replica.
 #[derive(Clone)]
 pub struct Permits(Arc<Shared>);
@@ -46,8 +49,8 @@ struct Gate {
     closed: bool,
     /// Permits that are out.
     outstanding: usize,
-    /// Whether a call to AWS was cut off in this epoch: it may still take effect.
-    tainted: bool,
+    /// When a call to AWS was last cut off in this epoch: it may still take effect for a while.
+    tainted: Option<Moment>,
     /// Who holds the Lease, and since when its record has stood as it is.
     holder: Option<Arc<str>>,
     record: u64,
@@ -213,7 +216,7 @@ impl Permits {
             gate.term += 1;
         }
         if same.is_none() {
-            gate.tainted = false;
+            gate.tainted = None;
             gate.closed = false;
             drop(gate);
             self.turn();
@@ -251,8 +254,10 @@ impl Permits {
 
     /// How far a closed shard is from being handed over.
     pub(super) fn drain(&self, shard: Shard) -> Drain {
+        let now = (self.0.clock)();
         let Some(gate) = self.gate(shard) else { return Drain::Clean };
-        match (gate.outstanding, gate.tainted) {
+        let tainted = gate.tainted.is_some_and(|at| now.since(at).shortest < TAINT);
+        match (gate.outstanding, tainted) {
             (0, false) => Drain::Clean,
             (0, true) => Drain::Tainted,
             _ => Drain::Running,
@@ -278,7 +283,7 @@ impl Permit {
     /// Whether the leader before this one was not heard of any more, so that what it did last may take
     /// effect later.
     pub fn after_silence(&self) -> bool {
-        self.how == How::Expired
+        self.how != How::Released
     }
 
     /// Makes a call to AWS that changes something, and cuts it off when the leadership runs out. A shard
@@ -361,8 +366,9 @@ struct Unfinished<'a>(&'a Permit);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
+        let now = (self.0.permits.0.clock)();
         if let Some(mut gate) = self.0.permits.gate(self.0.shard) {
-            gate.tainted = true;
+            gate.tainted = Some(now);
         }
     }
 }

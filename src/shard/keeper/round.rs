@@ -13,7 +13,7 @@ use kube::{
     runtime::{WatchStreamExt as _, watcher},
 };
 use tokio::sync::mpsc;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Setup, slot::Slot, troubles::Troubles};
 use crate::shard::{
@@ -58,6 +58,12 @@ pub(super) struct Round {
     read: Option<BoxFuture<'static, Result<Listing, Failure>>>,
     read_begun: Moment,
     read_wanted: bool,
+    /// When the Leases were last read, and how much time was seen since the last assignment.
+    listed: Moment,
+    watched: Duration,
+    /// The newest resourceVersion of all, and since when only older ones are read.
+    newest: u64,
+    behind: Option<Moment>,
     beat: Option<BoxFuture<'static, Result<(), Failure>>>,
     beat_begun: Option<Moment>,
     reconnected: Moment,
@@ -80,6 +86,10 @@ impl Round {
             read: None,
             read_begun: now,
             read_wanted: true,
+            listed: now,
+            watched: Duration::ZERO,
+            newest: 0,
+            behind: None,
             beat: None,
             beat_begun: None,
             reconnected: now,
@@ -152,13 +162,16 @@ impl Round {
             Ok(listing) => listing,
             Err(error) => {
                 self.troubles.tell("list", &error);
-                self.reconnect();
+                if let Failure::Unknown(_) = error {
+                    self.reconnect();
+                }
                 return Ok(());
             }
         };
         self.troubles.over("list");
         self.setup.reading.beat();
         layout::check(&listing.leases, self.setup.permits.shards())?;
+        self.credit(&listing);
         for index in 0..self.slots.len() {
             let Some(slot) = self.slots.get_mut(index) else { continue };
             let (sight, object) = sight_in(&listing, slot.shard);
@@ -167,6 +180,29 @@ impl Round {
         }
         self.membership.read(&listing);
         Ok(())
+    }
+
+    /// Counts the time that was seen, and finds out that the API server's data was set back.
+    fn credit(&mut self, listing: &Listing) {
+        let now = (self.setup.clock)();
+        let since = now.since(self.listed);
+        if since.longest <= self.setup.timing.read_gap() {
+            self.watched += since.shortest;
+        }
+        self.listed = now;
+        if listing.number >= self.newest {
+            (self.newest, self.behind) = (listing.number, None);
+            return;
+        }
+        // One answer may be late. For so long it is the truth: nothing that was known holds any more.
+        let behind = *self.behind.get_or_insert(now);
+        if now.since(behind).shortest >= self.setup.timing.duration {
+            warn!("the API server's data was set back: the Leases are looked at anew");
+            (self.newest, self.behind) = (listing.number, None);
+            let Self { slots, setup, .. } = self;
+            slots.iter_mut().for_each(|slot| slot.forget(now, setup));
+            self.membership.forget();
+        }
     }
 
     /// Takes an event of the watch. Its errors are its own: it begins again.
@@ -278,7 +314,8 @@ impl Round {
             false => {
                 let me = &self.setup.replica.identity;
                 let holdings: Vec<_> = self.slots.iter().map(|slot| slot.holding(me)).collect();
-                self.assigner.decide(&self.membership.members(), &holdings, elapsed.shortest)
+                let watched = std::mem::take(&mut self.watched);
+                self.assigner.decide(&self.membership.members(), &holdings, watched)
             }
         };
         for (index, wish) in wishes.into_iter().enumerate() {

@@ -47,9 +47,8 @@ impl Slot {
 
     /// Tells of what has changed in who leads. Whether this replica does from now on.
     pub(super) fn tell(&mut self, acknowledged: bool, stopping: bool, now: Moment, setup: &Setup) -> bool {
-        if let Some(record) = self.lease.record() {
-            setup.permits.saw(self.shard, self.lease.holder(), record.version.number);
-        }
+        let record = self.lease.record().map_or(0, |record| record.version.number);
+        setup.permits.saw(self.shard, self.lease.holder(), record);
         let leadership = self.lease.leadership();
         let new = leadership.is_some_and(|leads| self.told != Some(leads.epoch));
         match leadership {
@@ -105,6 +104,12 @@ impl Slot {
             info!(shard = %self.shard, why, "no longer leads the shard");
         }
         self.lapsed = false;
+    }
+
+    /// Begins anew, as if the process had just started.
+    pub(super) fn forget(&mut self, now: Moment, setup: &Setup) {
+        self.ended("lost", setup);
+        *self = Self::new(self.shard, setup.replica.identity.clone(), setup.timing, now);
     }
 
     /// Keeps the newest object.

@@ -32,6 +32,9 @@ pub use observation::{Elapsed, Holder, Observation, Record, Sight, Version};
 /// The least time between the starts of two writes, so that failures at once are no storm.
 const PACE: Duration = Duration::from_millis(500);
 
+/// The longest that anybody may believe a record to last, as settings allow.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// Each process writes its own remainder of this many microseconds into `renewTime`. Clocks that are behind the
 /// record would else lead two of them to the same time, and a record edited by hand to look like a write that
 /// was lost.
@@ -140,6 +143,8 @@ pub struct Effects {
 pub struct Lease {
     me: Arc<str>,
     timing: Timing,
+    /// How long a record must stand unchanged: as long as anybody whose record was seen may have believed.
+    patience: Duration,
     wish: Wish,
     seen: Observation,
     /// The version that this process knows it wrote last.
@@ -213,7 +218,7 @@ impl Timing {
     /// # Errors
     /// What does not, and the way out.
     pub fn check(&self) -> Result<(), String> {
-        let (duration, least) = (self.duration, self.renew_interval + self.call_timeout * 2);
+        let (duration, least) = (self.duration, self.renew_interval + self.call_timeout.max(PACE) * 2);
         let left = self.stop().saturating_sub(self.permit_least);
         if self.margin * 16 < duration {
             return Err(format!(
@@ -228,6 +233,15 @@ impl Timing {
                  that fails once needs {least:?} (FAIRLEAD_LEASE_RENEW_INTERVAL and twice FAIRLEAD_LEASE_CALL_TIMEOUT): make \
                  the duration longer, or the others shorter"
             ));
+        }
+        if duration < Duration::from_secs(2) {
+            return Err(format!(
+                "FAIRLEAD_LEASE_DURATION is {duration:?}: a write that fails at once is tried again after \
+                 {PACE:?}, so that less than 2 s would be lost by chance"
+            ));
+        }
+        if self.observe_interval > Duration::from_secs(3) {
+            return Err("FAIRLEAD_LEASE_OBSERVE_INTERVAL is more than 3 s: what is read so seldom says little".into());
         }
         if self.observe_interval * 3 > self.duration {
             return Err(format!(
@@ -245,6 +259,7 @@ impl Lease {
         Self {
             me,
             timing,
+            patience: timing.duration,
             wish: Wish::Leave,
             seen: Observation::default(),
             own: None,
@@ -280,7 +295,7 @@ impl Lease {
 
     /// Whether a release that was wished is done, or void.
     pub fn is_let_go(&self) -> bool {
-        self.tenure.is_none() && self.flight.is_none() && !self.is_own()
+        self.tenure.is_none() && self.flight.is_none() && self.unsure.is_none() && !self.is_own()
     }
 
     /// Takes an event: what is to be done.
@@ -292,7 +307,8 @@ impl Lease {
             Event::Wish(wish) => {
                 self.wish = wish;
                 if wish == Wish::Abandon {
-                    self.tenure = None;
+                    // From now on the record is like anybody's.
+                    (self.tenure, self.own, self.unsure) = (None, None, None);
                 }
             }
             Event::Read { sight, consistent } => self.read(sight, consistent),
@@ -313,8 +329,7 @@ impl Lease {
             }
         }
         let send = self.decide(now.wall);
-        let read =
-            read || (self.wish == Wish::Hold && self.tenure.is_none() && self.seen.is_ripe(self.timing.duration));
+        let read = read || (self.wish == Wish::Hold && self.tenure.is_none() && self.seen.is_ripe(self.patience));
         Effects { send, read }
     }
 
@@ -332,7 +347,10 @@ impl Lease {
 
     fn read(&mut self, sight: Sight, consistent: bool) {
         let before = self.seen.record().map(|record| record.version.clone());
-        let Some(newer) = self.seen.read(sight, consistent, self.timing.duration) else { return };
+        if let Sight::There(record) = &sight {
+            self.patience = self.patience.max(record.lasts.min(LONGEST));
+        }
+        let Some(newer) = self.seen.read(sight, consistent, self.patience) else { return };
         self.must_read &= !consistent;
         if newer {
             // It replaces what was seen before, or it was seen already or never will be.
@@ -342,6 +360,7 @@ impl Lease {
                 let written = Some(record.renewed) == self.unsure || Some(record.renewed) == in_flight;
                 self.own.as_ref() == Some(&record.version) || (written && record.holder.identity() == Some(&self.me))
             });
+            let mine = mine && self.wish != Wish::Abandon;
             self.unsure = None;
             self.own = self.seen.record().filter(|_| mine).map(|record| record.version.clone());
             if !mine {
@@ -365,11 +384,11 @@ impl Lease {
             WriteKind::Release => Holder::Free,
             WriteKind::Claim | WriteKind::Renew => Holder::Held(self.me.clone()),
         };
-        self.seen.wrote(Record { version: version.clone(), holder, renewed });
+        self.seen.wrote(Record { version: version.clone(), holder, renewed, lasts: self.timing.duration });
         self.unsure = None;
         self.retry_in = Duration::ZERO;
         self.own = None;
-        if kind.holds() {
+        if kind.holds() && self.wish != Wish::Abandon {
             // A tenure goes on, however late: nobody has held the Lease in between.
             let (epoch, how) = self.tenure.as_ref().map_or((version.number, how), |tenure| (tenure.epoch, tenure.how));
             self.tenure = Some(Tenure { epoch, age, how });
@@ -383,7 +402,7 @@ impl Lease {
     fn doubt(&mut self) {
         let Some(Flight { write, .. }) = &self.flight else { return };
         let base = self.seen.record().map(|record| &record.version);
-        if write.kind.holds() && write.base.as_ref() == base {
+        if write.kind.holds() && write.base.as_ref() == base && self.wish != Wish::Abandon {
             self.unsure = Some(write.renewed);
         }
     }
@@ -400,7 +419,7 @@ impl Lease {
         match record.holder {
             _ if self.is_own() => Some(How::Again),
             Holder::Free => Some(How::Released),
-            Holder::Held(_) => (self.seen.unchanged() >= self.timing.duration).then_some(How::Expired),
+            Holder::Held(_) => (self.seen.unchanged() >= self.patience).then_some(How::Expired),
         }
     }
 

@@ -39,6 +39,8 @@ pub struct Record {
     pub holder: Holder,
     /// Its `renewTime`, in microseconds since 1970.
     pub renewed: i64,
+    /// How long its writer believes that it lasts.
+    pub lasts: Duration,
 }
 
 /// What a read saw.

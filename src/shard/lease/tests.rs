@@ -42,7 +42,12 @@ fn watched(sight: Sight) -> Event {
 
 /// A record, with this process's remainder in its `renewTime`: none is its own by that alone.
 fn there(number: u64, holder: Holder, spans: i64) -> Sight {
-    Sight::There(Record { version: version(number), holder, renewed: spans * SPAN + remainder("me") })
+    Sight::There(Record {
+        version: version(number),
+        holder,
+        renewed: spans * SPAN + remainder("me"),
+        lasts: Duration::ZERO,
+    })
 }
 
 fn version(number: u64) -> Version {
@@ -455,6 +460,28 @@ fn who_abandons_it_neither_renews_nor_releases() {
 }
 
 #[test]
+fn who_abandoned_it_waits_like_anybody_before_it_claims_again() {
+    check_leading([
+        (after(1_900, Event::Tick), "renew 2 as 11; leads 2 for 2000 ms, released"),
+        (at_once(Event::Wish(Wish::Abandon)), ""),
+        // Done all the same, and no leadership any more.
+        (after(100, written(3)), ""),
+        (at_once(Event::Wish(Wish::Hold)), ""),
+        (each_second(8, read(held(3, "me", 11))), "claim 3 as 12"),
+        (after(100, written(4)), "leads 4 for 100 ms, expired"),
+    ]);
+}
+
+#[test]
+fn a_holder_that_believes_longer_is_waited_for_longer() {
+    let slower = || match other(1) {
+        Sight::There(record) => Sight::There(Record { lasts: Duration::from_secs(15), ..record }),
+        absent @ Sight::Absent(_) => absent,
+    };
+    check_standby([(at_once(read(slower())), ""), (each_second(15, read(slower())), "claim 1 as 10")]);
+}
+
+#[test]
 fn processes_whose_clocks_are_behind_write_different_times() {
     let claim = |me: &str| {
         let mut lease = Lease::new(me.into(), TIMING);
@@ -496,6 +523,8 @@ fn timings_that_do_not_fit_are_refused_by_name() {
         (of(8_000, 2_000, 1_500, 1_000, 1_000, 2_001), Err("FAIRLEAD_LEASE_PERMIT_LEAST")),
         (of(8_000, 2_000, 1_500, 1_000, 9_000, 2_000), Err("FAIRLEAD_LEASE_MARGIN")),
         (of(8_000, 2_000, 1_500, 2_667, 1_000, 2_000), Err("FAIRLEAD_LEASE_OBSERVE_INTERVAL")),
+        (of(30_000, 2_000, 1_500, 3_001, 2_000, 2_000), Err("FAIRLEAD_LEASE_OBSERVE_INTERVAL")),
+        (of(1_999, 100, 100, 100, 500, 100), Err("FAIRLEAD_LEASE_DURATION")),
     ];
     for (timing, expected) in cases {
         match (timing.check(), expected) {

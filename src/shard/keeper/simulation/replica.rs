@@ -61,11 +61,13 @@ impl Replica {
         Self { link, number, shards, api, rng, clock, starts: 0, process: None }
     }
 
-    /// Starts a process, where none runs.
+    /// Starts a process, where none runs: one whose keeper has ended, has ended.
     pub(super) fn start(&mut self) {
-        if self.process.as_ref().is_some_and(|process| process.tasks.iter().any(|task| !task.is_finished())) {
+        let runs = |process: &Process| process.tasks.first().is_some_and(|keeper| !keeper.is_finished());
+        if self.process.as_ref().is_some_and(runs) {
             return;
         }
+        self.process.take().into_iter().flat_map(|process| process.tasks).for_each(|task| task.abort());
         self.starts += 1;
         let (pod, api, link) = (format!("r{}", self.number), self.api.clone(), self.link.clone());
         let identity: Arc<str> = format!("{pod}_{}", self.starts).into();

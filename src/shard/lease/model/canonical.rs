@@ -83,7 +83,19 @@ fn forget(lease: &mut Lease) {
 
 fn numbers(replica: &mut Replica, visit: &mut impl FnMut(Number<'_>)) {
     let Replica { lease, call, ghost, late: _, works: _, orphan: _, restarts: _, checked: _ } = replica;
-    let Lease { seen, own, unsure, flight, me: _, timing: _, wish: _, tenure: _, retry_in: _, must_read: _ } = lease;
+    let Lease {
+        seen,
+        own,
+        unsure,
+        flight,
+        me: _,
+        timing: _,
+        wish: _,
+        tenure: _,
+        retry_in: _,
+        must_read: _,
+        patience: _,
+    } = lease;
     if let Some(sight) = seen.newest_mut() {
         in_sight(sight, visit);
     }

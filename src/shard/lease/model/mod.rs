@@ -175,8 +175,12 @@ impl Model for Setting {
         vec![
             Property::always(ONE_AT_WORK, |_, world| at_work(world) <= 1),
             Property::always(WHO_HOLDS_LEADS, |setting: &Self, world: &World| {
-                let Faults { edits, losses, ghosts, .. } = setting.faults;
-                losses || ghosts || edits > 0 || world.replicas.iter().all(|replica| leads_if_holds(world, replica))
+                let Faults { edits, losses, ghosts, abandons, .. } = setting.faults;
+                losses
+                    || ghosts
+                    || abandons
+                    || edits > 0
+                    || world.replicas.iter().all(|replica| leads_if_holds(world, replica))
             }),
             Property::always(CAN_BE_HELD, |setting: &Self, world: &World| !setting.calm || can_be_held(world)),
             Property::sometimes("taken over when it has run out", |_, world| acquires(world, How::Expired)),

@@ -101,7 +101,12 @@ impl World {
     /// The first of the replicas leads, and all have seen it.
     pub fn new(replicas: usize, faults: Faults, mutant: Option<Mutant>) -> Self {
         let uid: Arc<str> = "0".into();
-        let free = Record { version: Version { uid: uid.clone(), number: 1 }, holder: Holder::Free, renewed: 0 };
+        let free = Record {
+            version: Version { uid: uid.clone(), number: 1 },
+            holder: Holder::Free,
+            renewed: 0,
+            lasts: TIMING.duration,
+        };
         let mut world = Self {
             history: vec![Sight::There(free)],
             replicas: (0..replicas).map(|i| Replica::new(name(i, 0))).collect(),
@@ -140,7 +145,7 @@ impl World {
         let sight = match (self.record(), holder) {
             (Some(record), Some(holder)) => {
                 let version = Version { number, ..record.version.clone() };
-                Sight::There(Record { version, holder, renewed: record.renewed })
+                Sight::There(Record { version, holder, renewed: record.renewed, lasts: TIMING.duration })
             }
             _ => Sight::Absent(number),
         };
@@ -190,7 +195,12 @@ impl World {
         let number = self.next_number();
         let uid = uid.unwrap_or_else(|| self.bear());
         let version = Version { uid, number };
-        self.history.push(Sight::There(Record { version: version.clone(), holder, renewed: *renewed }));
+        self.history.push(Sight::There(Record {
+            version: version.clone(),
+            holder,
+            renewed: *renewed,
+            lasts: TIMING.duration,
+        }));
         Some(version)
     }
 
