@@ -105,8 +105,6 @@ impl Membership {
         // A write that changes nothing leaves the version as it was, and would not be seen.
         let renewed = wall.max(before.renew_time.map_or(0, |time| time.0.as_microsecond().saturating_add(1)));
         let starts = before.lease_transitions.unwrap_or_default().saturating_add(i32::from(!mine));
-        // A write that changes nothing would leave the version as it was, and the replica would look gone.
-        let renewed = before.renew_time.map_or(wall, |last| wall.max(last.0.as_microsecond().saturating_add(1)));
         lease.metadata.managed_fields = None;
         let annotations = lease.metadata.annotations.get_or_insert_default();
         annotations.insert(REVISION.into(), self.replica.revision.clone());
