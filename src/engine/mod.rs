@@ -13,6 +13,7 @@
 //! - [`reconcile`]: the steps, in order; [`converge`]: those that bring a resource in line;
 //!   [`dispose`]: those of a deletion; [`subject`]: what they know of their object
 //! - [`watch`]: one watch, for ever
+//! - [`leadership`]: what follows from leading a shard; [`connection`]: the client, replaced where it is dead
 //! - [`objects`]: reading and writing objects; [`publish`]: connection ConfigMaps; [`events`]
 
 pub mod connection;

@@ -144,14 +144,7 @@ mod tests {
 
     use super::*;
 
-    const TIMING: Timing = Timing {
-        duration: Duration::from_secs(8),
-        renew_interval: Duration::from_secs(2),
-        call_timeout: Duration::from_millis(1_500),
-        observe_interval: Duration::from_secs(1),
-        margin: Duration::from_secs(1),
-        permit_least: Duration::from_secs(2),
-    };
+    const TIMING: Timing = Timing::SHIPPED;
 
     fn membership(identity: &str, pod: &str) -> Membership {
         let replica = Replica {

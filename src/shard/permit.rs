@@ -378,14 +378,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const TIMING: Timing = Timing {
-        duration: Duration::from_secs(8),
-        renew_interval: Duration::from_secs(2),
-        call_timeout: Duration::from_millis(1_500),
-        observe_interval: SECOND,
-        margin: SECOND,
-        permit_least: Duration::from_secs(2),
-    };
+    const TIMING: Timing = Timing::SHIPPED;
 
     /// Permits by the virtual clock of the test, and that clock.
     fn permits() -> (Permits, Clock) {

@@ -203,6 +203,17 @@ impl WriteKind {
 }
 
 impl Timing {
+    /// What settings have where nothing is set.
+    #[cfg(test)]
+    pub(crate) const SHIPPED: Self = Self {
+        duration: Duration::from_secs(8),
+        renew_interval: Duration::from_secs(2),
+        call_timeout: Duration::from_millis(1_500),
+        observe_interval: Duration::from_secs(1),
+        margin: Duration::from_secs(1),
+        permit_least: Duration::from_secs(2),
+    };
+
     /// From the start of a renewal to the cut-off of all work.
     pub fn stop(&self) -> Duration {
         self.duration.saturating_sub(self.margin)

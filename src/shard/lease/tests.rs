@@ -4,14 +4,7 @@ use std::fmt::Write as _;
 
 use super::*;
 
-const TIMING: Timing = Timing {
-    duration: Duration::from_secs(8),
-    renew_interval: Duration::from_secs(2),
-    call_timeout: Duration::from_millis(1_500),
-    observe_interval: Duration::from_secs(1),
-    margin: Duration::from_secs(1),
-    permit_least: Duration::from_secs(2),
-};
+const TIMING: Timing = Timing::SHIPPED;
 /// The wall clock stands still, as one that was set back does. In spans, as all times here.
 const WALL: i64 = 10;
 const JITTER: Duration = Duration::from_millis(200);

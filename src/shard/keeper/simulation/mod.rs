@@ -23,14 +23,7 @@ use replica::Replica;
 use crate::shard::lease::Timing;
 
 const SECOND: Duration = Duration::from_secs(1);
-const TIMING: Timing = Timing {
-    duration: Duration::from_secs(8),
-    renew_interval: Duration::from_secs(2),
-    call_timeout: Duration::from_millis(1_500),
-    observe_interval: SECOND,
-    margin: SECOND,
-    permit_least: Duration::from_secs(2),
-};
+const TIMING: Timing = Timing::SHIPPED;
 /// How long things go wrong, and how long they then may take to be well.
 const TROUBLE: Duration = Duration::from_secs(90);
 /// Longer than a member may be left out, which is the longest memory of a bad time.
