@@ -409,7 +409,9 @@ impl State {
     fn ring(&self, key: &ObjectKey, user: Option<&User>) {
         let Some(user) = user.filter(|_| !self.entries.is_empty()) else { return };
         let choice = self.choice(key, user);
-        let concerned = self.entries.iter().filter(|(name, _)| choice.concerns(name));
+        // Also the one in which the resource is, where the object names another by now.
+        let holds = |entry: &Entry| user.account_id.is_some() && entry.account.id == user.account_id;
+        let concerned = self.entries.iter().filter(|(name, entry)| choice.concerns(name) || holds(entry));
         concerned.for_each(|(_, entry)| entry.signal.notify_one());
     }
 }
