@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use fairlead_harness::{
     fake_aws::{Effect, Fault},
-    replicas::{Replicas, holders::Record, lease_of, mutations::Mutation},
+    replicas::{
+        Replicas,
+        holders::{ROUNDED, Record},
+        lease_of,
+        mutations::Mutation,
+    },
 };
 use serde_json::json;
 
@@ -70,7 +75,7 @@ fn last_written(replicas: &Replicas, holder: &str) -> Option<Instant> {
 fn apart(replicas: &Replicas, old: &str, new: &Record) -> Result<()> {
     let last = last_written(replicas, old);
     let gap = new.written.zip(last).map(|(new, last)| new.saturating_duration_since(last));
-    match gap.is_some_and(|gap| gap >= LEASE) {
+    match gap.is_some_and(|gap| gap + ROUNDED >= LEASE) {
         true => Ok(()),
         false => Err(replicas.explain(anyhow::anyhow!("claimed {gap:?} after the last renewal of {old} began"))),
     }

@@ -213,7 +213,8 @@ impl Api {
     /// What has happened, and how the Leases are.
     pub(super) fn tell(&self) -> String {
         let world = self.world();
-        let leases = world.leases.values().map(|lease| lease["metadata"]["name"].to_string() + &lease["spec"].to_string());
+        let leases =
+            world.leases.values().map(|lease| lease["metadata"]["name"].to_string() + &lease["spec"].to_string());
         world.log.iter().cloned().chain(leases).collect::<Vec<_>>().join("\n")
     }
 }
@@ -233,7 +234,9 @@ impl World {
         let fate = match self.rng.u8(..100) {
             chance if chance < link.loss => Fate::Lost,
             chance if chance < link.loss.saturating_mul(2) => Fate::AnswerLost,
-            chance if chance < link.loss.saturating_mul(3) => Fate::Late(Duration::from_millis(self.rng.u64(100..20_000))),
+            chance if chance < link.loss.saturating_mul(3) => {
+                Fate::Late(Duration::from_millis(self.rng.u64(100..20_000)))
+            }
             _ => Fate::Well,
         };
         (fate, there, back)

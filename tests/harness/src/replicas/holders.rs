@@ -9,6 +9,9 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::task::JoinHandle;
 
+/// A holder rounds its time up, to one that no other process writes: by less than this.
+pub const ROUNDED: Duration = Duration::from_millis(66);
+
 /// The Leases of a namespace as they change.
 #[derive(Debug)]
 pub struct Holders {
@@ -25,7 +28,7 @@ pub struct Record {
     pub lease: String,
     /// Its holder; empty or missing are both `None`.
     pub holder: Option<String>,
-    /// When its holder began the request that wrote it, as it says itself.
+    /// When its holder began the request that wrote it, as it says itself: at most [`ROUNDED`] earlier.
     pub written: Option<Instant>,
     /// Whether its holder has released it.
     pub released: bool,
@@ -120,6 +123,6 @@ fn record(lease: &Lease, deleted: bool) -> Record {
 /// The moment of a time since the epoch, on the clock that calls are timed with.
 fn instant(micros: i64) -> Option<Instant> {
     let then = Duration::from_micros(u64::try_from(micros).ok()?);
-    let age = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(then)?;
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.saturating_sub(then);
     Instant::now().checked_sub(age)
 }
