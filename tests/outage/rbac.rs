@@ -186,9 +186,10 @@ async fn leave_a_queue(world: &mut World) -> Result<()> {
 
 /// A service account with all that deploy/ grants but one verb on one resource.
 async fn grant(world: &World, account: &str, resource: &str, verb: &str) -> Result<()> {
-    let (rules, lease_rules) = (without(rules(world).await?, resource, verb), lease_rules(world).await?);
+    let (all, lease_rules) = (rules(world).await?, lease_rules(world).await?);
     world.cluster.grant_in(&world.leases, account, without(lease_rules, resource, verb)).await?;
-    let group = rules.iter().find(|rule| of(rule, resource)).and_then(|rule| rule.api_groups.clone());
+    let group = all.iter().find(|rule| of(rule, resource)).and_then(|rule| rule.api_groups.clone());
+    let rules = without(all, resource, verb);
     let accounts: Api<ServiceAccount> = Api::namespaced(world.admin.clone(), "fairlead-system");
     create(&accounts, json!({ "metadata": { "name": account } })).await?;
     let roles: Api<ClusterRole> = Api::all(world.admin.clone());
