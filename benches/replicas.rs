@@ -18,9 +18,9 @@ use fairlead_harness::{
 use serde_json::json;
 
 const DEADLINE: Duration = Duration::from_secs(300);
-const QUEUES: usize = 600;
-/// Reconciles at once, of each replica: with two calls of 20 ms each, at most 50 queues a second.
-const AT_ONCE: &str = "2";
+const QUEUES: usize = 300;
+/// Reconciles at once, of each replica: with two calls of 20 ms each, at most 25 queues a second.
+const AT_ONCE: &str = "1";
 
 fn main() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
