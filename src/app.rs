@@ -17,7 +17,7 @@ use crate::{
         clients::Clients,
     },
     engine::{
-        connection::Watches,
+        api_server::Watches,
         controller::{Context, Controllers},
         leadership,
         objects::ObjectKey,

@@ -13,10 +13,10 @@
 //! - [`reconcile`]: the steps, in order; [`converge`]: those that bring a resource in line;
 //!   [`dispose`]: those of a deletion; [`subject`]: what they know of their object
 //! - [`watch`]: one watch, for ever
-//! - [`leadership`]: what follows from leading a shard; [`connection`]: the client, replaced where it is dead
+//! - [`leadership`]: what follows from leading a shard; [`api_server`]: the client, replaced where it is dead
 //! - [`objects`]: reading and writing objects; [`publish`]: connection ConfigMaps; [`events`]
 
-pub mod connection;
+pub mod api_server;
 pub mod controller;
 pub mod converge;
 pub mod dispose;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::pulse::Pulse;
-use crate::engine::connection::Watches;
+use crate::engine::api_server::Watches;
 
 type States = BTreeMap<String, Result<(), String>>;
 

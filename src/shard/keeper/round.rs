@@ -125,7 +125,7 @@ impl Round {
                         Err(Failure::Conflict(_)) => {}
                         Err(error) => {
                             self.troubles.tell("membership", &error);
-                            self.reconnect();
+                            self.reconnect_after(&error);
                         }
                     }
                 }
@@ -162,9 +162,7 @@ impl Round {
             Ok(listing) => listing,
             Err(error) => {
                 self.troubles.tell("list", &error);
-                if let Failure::Unknown(_) = error {
-                    self.reconnect();
-                }
+                self.reconnect_after(&error);
                 return Ok(());
             }
         };
@@ -252,12 +250,10 @@ impl Round {
             }
             Err(error) => {
                 self.troubles.tell("update", error);
+                self.reconnect_after(error);
                 error.event()
             }
         };
-        if let Err(Failure::Unknown(_)) = answer {
-            self.reconnect();
-        }
         if let (Some(slot), Ok(object)) = (self.slots.get_mut(shard.index()), &answer) {
             slot.saw(Some(object));
         }
@@ -407,10 +403,10 @@ impl Round {
         }
     }
 
-    /// A connection that has failed once is not used again.
-    fn reconnect(&mut self) {
+    /// A connection on which no answer came is not used again.
+    fn reconnect_after(&mut self, error: &Failure) {
         let now = (self.setup.clock)();
-        if now.since(self.reconnected).longest < RECONNECT_PACE {
+        if !matches!(error, Failure::Unknown(_)) || now.since(self.reconnected).longest < RECONNECT_PACE {
             return;
         }
         if let Ok(client) = self.setup.leases.client() {
