@@ -6,7 +6,10 @@ use anyhow::{Result, ensure};
 use fairlead_harness::{
     fake_aws::{Latency, Scope},
     replicas::lease_of,
+    wait::eventually,
 };
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, api::ListParams};
 use serde_json::json;
 
 use crate::{DEADLINE, LEASE, churn::Churn, make, ms, secs, site, started, three, well};
@@ -27,6 +30,40 @@ async fn of_three_with_one_shard_two_are_warm_standbys() -> Result<()> {
     let others: Vec<_> = others.filter(|call| call.service == "sqs" && call.door != *name).collect();
     ensure!(others.is_empty(), "standbys call AWS: {others:?}");
     Ok(())
+}
+
+/// SIGINT does what SIGTERM does; and each change of the holder is told in an event on the Lease.
+#[tokio::test]
+async fn sigint_hands_over_too_and_events_tell_who_leads() -> Result<()> {
+    let mut replicas = three().await?;
+    let leader = replicas.leader(0, DEADLINE).await?;
+    let operator = replicas.take(leader)?;
+    operator.interrupt()?;
+    ensure!(operator.exit_code(DEADLINE).await? == 0);
+    let next = replicas.leader(0, DEADLINE).await?;
+    ensure!(next != leader);
+    let released = replicas.holders.records().into_iter().any(|record| record.released && record.holder.is_none());
+    ensure!(released, "the Lease was let go");
+    let events: Api<Event> = Api::namespaced(replicas.site.admin(), &replicas.site.leases);
+    let both = [leader, next].map(|index| replicas.at(index).map(|replica| replica.name.clone()));
+    for name in both {
+        let name = name?;
+        eventually(&format!("an event that {name} leads"), DEADLINE, async || {
+            let all = events.list(&ListParams::default()).await.map_err(|error| error.to_string())?.items;
+            let of_lease = |event: &&Event| {
+                let lease = event.regarding.as_ref().and_then(|it| it.name.as_deref());
+                let note = event.note.as_deref().unwrap_or_default();
+                event.reason.as_deref() == Some("LeaderElection")
+                    && lease == Some(&lease_of(0))
+                    && note.starts_with(&name)
+                    && note.ends_with("became leader")
+            };
+            let told = all.iter().find(of_lease).is_some();
+            if told { Ok(()) } else { Err(format!("{all:?}")) }
+        })
+        .await?;
+    }
+    well(&replicas).await
 }
 
 #[tokio::test]

@@ -163,6 +163,11 @@ impl Operator {
         self.process.signal(Signal::TERM)
     }
 
+    /// SIGINT, as Ctrl-C sends it, and does not wait.
+    pub fn interrupt(&self) -> Result<()> {
+        self.process.signal(Signal::INT)
+    }
+
     /// SIGSTOP: a replica that hangs.
     pub fn stop(&self) -> Result<()> {
         self.process.signal(Signal::STOP)
