@@ -17,6 +17,19 @@ pub fn sqs_client(endpoint: &str, access_key: &str, region: &str) -> aws_sdk_sqs
     aws_sdk_sqs::Client::from_conf(config)
 }
 
+/// An RDS client for an emulator.
+pub fn rds_client(endpoint: &str, access_key: &str, region: &str) -> aws_sdk_rds::Client {
+    let config = aws_sdk_rds::Config::builder()
+        .behavior_version(aws_sdk_rds::config::BehaviorVersion::latest())
+        .http_client(Builder::new().build_http())
+        .retry_config(aws_sdk_rds::config::retry::RetryConfig::disabled())
+        .endpoint_url(endpoint)
+        .credentials_provider(credentials(access_key))
+        .region(aws_sdk_rds::config::Region::new(region.to_owned()))
+        .build();
+    aws_sdk_rds::Client::from_conf(config)
+}
+
 /// An STS client for an emulator.
 pub fn sts_client(endpoint: &str, access_key: &str, region: &str) -> aws_sdk_sts::Client {
     let config = aws_sdk_sts::Config::builder()

@@ -1,4 +1,4 @@
-//! A fast fake of AWS over HTTP: SQS and STS.
+//! A fast fake of AWS over HTTP: SQS, RDS and STS.
 //!
 //! It has what no emulator has: a clock that can be advanced, blocked names, reads that lag behind writes,
 //! budgets, latency and troubles by account and region, faults by occurrence, lost replies. What it answers
@@ -8,7 +8,7 @@
 //! | File | What it holds |
 //! |---|---|
 //! | `server` | connections, and what a call goes through before it is answered |
-//! | `sqs/`, `sts` | the services; one more is one more file and a line in `server` |
+//! | `sqs/`, `rds/`, `sts` | the services; one more is one more file and a line in `server` |
 //! | `limits`, `propagation`, `clock` | what is set from outside; pure but for the clock |
 //! | `refusal` | error answers |
 //!
@@ -26,6 +26,7 @@ use anyhow::{Context as _, Result, anyhow};
 mod clock;
 mod limits;
 mod propagation;
+mod rds;
 mod refusal;
 mod server;
 mod sqs;
@@ -34,6 +35,7 @@ mod sts;
 pub use crate::aws_http::{Call, Effect, Fault};
 pub use limits::{Budget, Latency, Scope, Trouble};
 pub use propagation::{Lag, Propagation};
+pub use rds::{InstanceState, RdsTiming, SnapshotState};
 pub use sqs::{MessageCounts, QueueState};
 pub use sts::{RoleSettings, Session};
 
@@ -115,7 +117,7 @@ impl FakeAws {
         self.shared.limits(|limits| limits.trouble(scope, trouble.into()));
     }
 
-    /// How long reads lag behind writes from now on.
+    /// How long reads of SQS lag behind writes from now on.
     pub fn propagate(&self, propagation: Propagation) {
         self.shared.sqs.propagate(propagation);
     }
@@ -137,7 +139,7 @@ impl FakeAws {
     }
 }
 
-/// The log. It keeps the latest 200,000 calls; the counters know them all.
+/// The log. It keeps the latest 200,000 calls, passwords in them included; the counters know them all.
 impl FakeAws {
     /// The calls since the start or the last [`FakeAws::clear`], as they arrived.
     pub fn calls(&self) -> Vec<Call> {
@@ -217,6 +219,64 @@ impl FakeAws {
     pub fn delete_queue(&self, account: &str, region: &str, name: &str) -> Result<()> {
         let done = self.shared.sqs.delete(Place { account, region, name }, self.now());
         done.map_err(|refusal| anyhow!("{name}: {}", refusal.message))
+    }
+}
+
+/// What somebody else does with DB instances in AWS, or sees there. No call is logged.
+impl FakeAws {
+    /// How long things take with DB instances, from now on.
+    pub fn rds_timing(&self, timing: RdsTiming) {
+        self.shared.rds.timing(timing);
+    }
+
+    /// The identifiers of all DB instances, those that are being deleted included, in order.
+    pub fn instances(&self, account: &str, region: &str) -> Vec<String> {
+        self.shared.rds.identifiers(rds::Place { account, region }, self.now())
+    }
+
+    /// A DB instance.
+    pub fn instance(&self, account: &str, region: &str, id: &str) -> Option<InstanceState> {
+        self.shared.rds.state(rds::Place { account, region }, id, self.now())
+    }
+
+    /// Changes a setting of a DB instance at once, by its name in a request or an answer: a colleague's change
+    /// (`BackupRetentionPeriod`), autoscaling (`AllocatedStorage`), AWS's own upgrade (`EngineVersion`), another
+    /// password (`MasterUserPassword`). Only the value by itself is judged. Lists are written
+    /// with commas; `""` takes away `MaxAllocatedStorage`, `MonitoringRoleArn` and log exports.
+    pub fn change_instance(&self, account: &str, region: &str, id: &str, parameter: &str, value: &str) -> Result<()> {
+        self.shared.rds.change(rds::Place { account, region }, id, parameter, value, self.now())
+    }
+
+    /// Pins the status of a DB instance, to any word of AWS's. `available` unpins it, and what goes on with it
+    /// is then over; a deletion or a start unpins it too, and so does growth where it is `storage-full`.
+    pub fn set_instance_status(&self, account: &str, region: &str, id: &str, status: &str) -> Result<()> {
+        self.shared.rds.pin(rds::Place { account, region }, id, status, self.now())
+    }
+
+    /// Sets a tag of a DB instance, or removes it.
+    pub fn tag_instance(&self, account: &str, region: &str, id: &str, key: &str, value: Option<&str>) -> Result<()> {
+        self.shared.rds.tag(rds::Place { account, region }, id, key, value, self.now())
+    }
+
+    /// Removes a DB instance, protected or not: it is gone at once, without a snapshot.
+    pub fn delete_instance(&self, account: &str, region: &str, id: &str) -> Result<()> {
+        self.shared.rds.remove(rds::Place { account, region }, id, self.now())
+    }
+
+    /// Puts a DB snapshot there, of an instance that need not exist.
+    pub fn add_snapshot(&self, account: &str, region: &str, snapshot: SnapshotState) -> Result<()> {
+        let epoch = self.shared.clock.unix(Duration::ZERO);
+        self.shared.rds.add_snapshot(rds::Place { account, region }, snapshot, self.now(), epoch)
+    }
+
+    /// All DB snapshots, in the order of their names.
+    pub fn snapshots(&self, account: &str, region: &str) -> Vec<SnapshotState> {
+        self.shared.rds.snapshots(rds::Place { account, region }, self.now())
+    }
+
+    /// Gives a DB instance another host name.
+    pub fn move_endpoint(&self, account: &str, region: &str, id: &str, host: &str) -> Result<()> {
+        self.shared.rds.move_host(rds::Place { account, region }, id, host, self.now())
     }
 }
 

@@ -11,7 +11,7 @@ pub enum Lag {
     Time(Duration),
 }
 
-/// What lags, of every service; nothing by default.
+/// What lags; nothing by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Propagation {
     /// After a create, reads say not found.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::limits::{Admission, Limits, Trouble};
+use super::rds::Rds;
 use super::refusal::Refusal;
 use super::sqs::Sqs;
 use super::sts::{Caller, Sts};
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) throttled: AtomicU64,
     pub(super) faults: Faults,
     pub(super) limits: Mutex<Limits>,
+    pub(super) rds: Rds,
     pub(super) sqs: Sqs,
     pub(super) sts: Sts,
     pub(super) stopped: watch::Sender<bool>,
@@ -77,6 +79,7 @@ impl Shared {
             throttled: AtomicU64::new(0),
             faults: Faults::default(),
             limits: Mutex::default(),
+            rds: Rds::default(),
             sqs: Sqs::default(),
             sts: Sts::default(),
             stopped: watch::Sender::new(false),
@@ -234,6 +237,7 @@ impl Arrived {
             shared,
         };
         match &*self.service {
+            "rds" => shared.rds.call(&asking),
             "sqs" => shared.sqs.call(&asking),
             "sts" => shared.sts.call(&self.caller, &asking),
             other => Err(Refusal::bad("InvalidAction", format!("The fake has no service {other}"))),

@@ -6,20 +6,21 @@ use std::pin::Pin;
 
 use anyhow::{Result, ensure};
 
+use crate::instance_checks;
 use crate::queues as look;
 use crate::target::Kind::{self, Fake, Ministack, Moto};
 use crate::target::Target;
 
-struct Check {
-    name: &'static str,
+pub struct Check {
+    pub name: &'static str,
     /// As AWS documents it.
-    aws: &'static str,
+    pub aws: &'static str,
     /// Who answers what instead.
-    but: &'static [(Kind, &'static str)],
-    look: for<'a> fn(&'a Target) -> Looking<'a>,
+    pub but: &'static [(Kind, &'static str)],
+    pub look: for<'a> fn(&'a Target) -> Looking<'a>,
 }
 
-type Looking<'a> = Pin<Box<dyn Future<Output = Result<String>> + Send + 'a>>;
+pub type Looking<'a> = Pin<Box<dyn Future<Output = Result<String>> + 'a>>;
 
 const NOT_FOUND: &str = "AWS.SimpleQueueService.NonExistentQueue";
 
@@ -225,7 +226,7 @@ const CHECKS: &[Check] = &[
 async fn hold(kind: Kind) -> Result<()> {
     let target = Target::of(kind).await?;
     let mut wrong = Vec::new();
-    for Check { name, aws, but, look } in CHECKS {
+    for Check { name, aws, but, look } in CHECKS.iter().chain(instance_checks::CHECKS) {
         let expected = but.iter().find(|(who, _)| *who == kind).map_or(*aws, |(_, answer)| *answer);
         let seen = look(&target).await.unwrap_or_else(|error| format!("error: {error:#}"));
         if seen != expected {
@@ -238,7 +239,7 @@ async fn hold(kind: Kind) -> Result<()> {
 
 #[tokio::test]
 async fn the_fake_answers_as_documented() -> Result<()> {
-    for check in CHECKS {
+    for check in CHECKS.iter().chain(instance_checks::CHECKS) {
         ensure!(check.but.iter().all(|(kind, _)| *kind != Fake), "{}: the fake may not deviate", check.name);
     }
     hold(Fake).await

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context as _, Result};
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use fairlead_harness::emulator::Emulator;
-use fairlead_harness::fake_aws::FakeAws;
-use fairlead_harness::sqs::{sqs_client, sts_client};
+use fairlead_harness::fake_aws::{FakeAws, RdsTiming};
+use fairlead_harness::sqs::{rds_client, sqs_client, sts_client};
 
 /// Who answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub enum Kind {
 /// An account at one of them, in a region.
 pub struct Target {
     pub account: String,
+    pub rds: aws_sdk_rds::Client,
     pub sqs: aws_sdk_sqs::Client,
     pub sts: aws_sdk_sts::Client,
 }
@@ -37,7 +38,12 @@ impl Target {
             Kind::Ministack => emulated(Emulator::shared_ministack().await?),
             Kind::Moto => emulated(Emulator::shared_moto().await?),
         };
-        Ok(Target { account, sqs: sqs_client(&url, &key, REGION), sts: sts_client(&url, &key, REGION) })
+        Ok(Target {
+            account,
+            rds: rds_client(&url, &key, REGION),
+            sqs: sqs_client(&url, &key, REGION),
+            sts: sts_client(&url, &key, REGION),
+        })
     }
 
     /// Makes a queue with nothing but a name.
@@ -70,8 +76,11 @@ fn emulated(emulator: &Emulator) -> (String, String, String) {
 fn shared_fake() -> Result<&'static FakeAws> {
     static SHARED: OnceLock<FakeAws> = OnceLock::new();
     if SHARED.get().is_none() {
+        let fake = FakeAws::start()?;
+        // As with the emulators, for which nothing takes time.
+        fake.rds_timing(RdsTiming::at_once());
         // Of two that start at once, one is dropped again.
-        let _ = SHARED.set(FakeAws::start()?);
+        let _ = SHARED.set(fake);
     }
     SHARED.get().context("no fake")
 }
