@@ -14,6 +14,10 @@ done
 for pid in $groups; do
   kill -s KILL -- "-$pid"
 done
+# A killed PostgreSQL leaves a segment of shared memory; line 7 ends in its id.
+for file in "$1"/*/data/postmaster.pid; do
+  [ -f "$file" ] && ipcrm -m "$(sed -n '7s/.* //p' "$file")"
+done
 # What was killed may still be writing.
 tries=0
 until rm -rf "$1" || [ "$tries" -ge 50 ]; do

@@ -9,6 +9,7 @@
 //! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
 //! | [`operator`] | `fairlead run` as a child process |
 //! | [`process`] | child processes that never outlive the run |
+//! | [`postgres`] | a PostgreSQL server, and psql to ask it by a connection URL |
 //! | [`replicas`] | several operators, each cut off from the rest at will; who held which Lease, and who changed what |
 //! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
@@ -25,6 +26,7 @@ mod http;
 pub mod kstatus;
 pub mod operator;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod replicas;
 mod run;

@@ -5,8 +5,9 @@
 //! spawning *thread* ends. So a small shell process waits for the end of a pipe
 //! that only this process holds.
 
+use std::fs::{Permissions, set_permissions};
 use std::io::Write as _;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -38,6 +39,16 @@ pub(crate) fn adopt(pid: u32) -> Result<()> {
 /// The process group `pid` is gone. To be called before its number is free.
 pub(crate) fn release(pid: u32) -> Result<()> {
     with_leash(|leash| writeln!(leash.pipe, "-{pid}").context("the leash is gone"))
+}
+
+/// From now on members of the group `gid` may pass through the run's directory
+/// to what is theirs in it, where they know its name. For root alone to call.
+pub(crate) fn let_group_in(gid: u32) -> Result<()> {
+    with_leash(|leash| {
+        let dir = &leash.dir;
+        let opened = chown(dir, None, Some(gid)).and_then(|()| set_permissions(dir, Permissions::from_mode(0o710)));
+        opened.with_context(|| format!("cannot open {} to the group {gid}", dir.display()))
+    })
 }
 
 impl Scratch {

@@ -9,10 +9,13 @@ use std::time::Instant;
 use anyhow::Result;
 
 pub mod cache;
+mod debian;
 mod go;
+mod postgresql;
 mod python;
 
 use go::Source;
+pub use postgresql::Postgresql;
 
 /// Everything, ready to use.
 #[derive(Clone, Debug)]
@@ -25,6 +28,8 @@ pub struct Tools {
     pub moto: PathBuf,
     /// The status calculator of kubectl-side tools.
     pub kstatus: PathBuf,
+    /// A database server and its client.
+    pub postgresql: Postgresql,
 }
 
 /// The programs of a Kubernetes control plane.
@@ -65,6 +70,7 @@ impl Tools {
             ministack: python::environment("ministack", MINISTACK, progress)?,
             moto: python::environment("moto", MOTO, progress)?,
             kstatus: kstatus(progress)?,
+            postgresql: postgresql::ensure(progress)?,
         };
         progress(&format!("all tools ready after {:.1?}", began.elapsed()));
         Ok(tools)
@@ -88,6 +94,11 @@ impl Tools {
     /// The status calculator.
     pub fn kstatus() -> Result<PathBuf> {
         kstatus(&to_stderr)
+    }
+
+    /// PostgreSQL.
+    pub fn postgresql() -> Result<Postgresql> {
+        postgresql::ensure(&to_stderr)
     }
 }
 
