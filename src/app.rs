@@ -18,9 +18,9 @@ use crate::{
     },
     engine::{
         api_server::Watches,
-        controller::{Context, Controllers},
+        controller::{Context, Controllers, Task},
         leadership,
-        objects::ObjectKey,
+        secrets::Secrets,
     },
     kinds::KINDS,
     queue::{
@@ -92,10 +92,10 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let config = cluster::infer().await?;
     let watches = Watches::default();
     let client = watches.observe(config.clone()).map_err(AppError::Kubernetes)?;
-    let cluster = cluster::id(&client, &settings).await?;
+    let cluster = cluster::id(&client, settings.cluster_id.as_deref()).await?;
     cluster::check_crds(&client).await?;
     let (health, metrics) = (Health::default(), Metrics::default());
-    let queue: Queue<ObjectKey> = Queue::new(settings.limits(), metrics.clone());
+    let queue: Queue<Task> = Queue::new(settings.limits(), metrics.clone());
     let (clients, reachability) = aws(&settings, &metrics, &queue).await?;
     let account = OwnAccount::new(&clients);
     let leases_health = health.component("leases");
@@ -114,6 +114,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let (connections, maps) = cluster::connections(&client, &namespaces, &health);
     let accounts = Accounts::new(client.clone(), clients.clone(), account.clone(), &settings, &cluster);
     let context = Arc::new(Context {
+        secrets: Secrets::new(client.clone()),
         client,
         clients,
         accounts: accounts.clone(),
@@ -151,11 +152,7 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
 }
 
 /// The way to AWS.
-async fn aws(
-    settings: &Settings,
-    metrics: &Metrics,
-    queue: &Queue<ObjectKey>,
-) -> Result<(Clients, Reachability), AppError> {
+async fn aws(settings: &Settings, metrics: &Metrics, queue: &Queue<Task>) -> Result<(Clients, Reachability), AppError> {
     let reachability = Reachability::of_own();
     let observers = Observers { reachability: reachability.clone(), metrics: metrics.clone() };
     let (gate, queue) = (Gate::new(settings.expected_account.clone()), queue.clone());
@@ -187,7 +184,7 @@ fn show(metrics: &Metrics, permits: &Permits, controllers: &Controllers) {
 
 /// What reconciles.
 struct Work {
-    queue: Queue<ObjectKey>,
+    queue: Queue<Task>,
     controllers: Controllers,
     health: Health,
     account: OwnAccount,
@@ -249,11 +246,11 @@ impl Work {
         accounts.objects_are_known();
         able.send_replace(true);
         info!("reconciling");
-        let work = |ready: Ready<ObjectKey>, token: FlowToken| {
-            let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind).map(|(_, it)| it.clone());
+        let work = |ready: Ready<Task>, token: FlowToken| {
+            let controller = controllers.iter().find(|(kind, _)| *kind == ready.key.kind()).map(|(_, it)| it.clone());
             async move {
                 match controller {
-                    Some(controller) => controller.reconcile(ready, token).await,
+                    Some(controller) => controller.run(ready, token).await,
                     None => Next::Wait,
                 }
             }

@@ -49,10 +49,10 @@ fn no_config(error: &InferConfigError) -> String {
     }
 }
 
-/// The cluster's id, for owner tags.
-pub(super) async fn id(client: &Client, settings: &Settings) -> Result<String, AppError> {
-    if let Some(id) = &settings.cluster_id {
-        return Ok(id.clone());
+/// The cluster's id, for owner tags: the one that is `given`, else the cluster's own.
+pub(crate) async fn id(client: &Client, given: Option<&str>) -> Result<String, AppError> {
+    if let Some(id) = given {
+        return Ok(id.to_owned());
     }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = bounded(namespaces.get("kube-system")).await;
@@ -118,7 +118,7 @@ pub(super) async fn follow_maps(context: Arc<Context>, ((mut writer, api), healt
             watcher::Event::InitApply(_) | watcher::Event::Init => Vec::new(),
         };
         for key in disturbed {
-            context.queue.wake(&key, Priority::Progress);
+            context.queue.wake(&(&key).into(), Priority::Progress);
         }
     };
     watch::follow(api, config, health, "ConfigMap", |error| error.to_string(), apply).await;

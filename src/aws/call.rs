@@ -67,7 +67,8 @@ impl<C> Regional<C> {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        self.call(operation, resource, send(&self.client)).await
+        // Boxed: the SDK's futures are large, and each level that holds one would hold it on the stack.
+        self.call(operation, resource, Box::pin(send(&self.client))).await
     }
 
     /// A call that may change something in AWS.
@@ -86,7 +87,7 @@ impl<C> Regional<C> {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let called = permit.spend(self.call(operation, resource, send(&self.client))).await;
+        let called = permit.spend(self.call(operation, resource, Box::pin(send(&self.client)))).await;
         called.unwrap_or_else(|why| {
             let Self { service, region, .. } = self;
             if why == NoPermit::CutOff {
@@ -94,6 +95,15 @@ impl<C> Regional<C> {
             }
             Err(AwsError::no_permit(*service, operation, region, why))
         })
+    }
+
+    /// Makes sure that the flow's circuit is not open, for those who have somebody else call.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Shut`] where AWS does not answer in this flow.
+    pub fn check(&self, operation: &'static str) -> Result<(), AwsError> {
+        let since = self.token.shut_for();
+        since.map_or(Ok(()), |since| Err(AwsError::shut(self.service, operation, &self.region, since)))
     }
 
     async fn call<T, E>(

@@ -18,6 +18,8 @@ pub enum ErrorClass {
     Conflict,
     /// The service asks for a pause of its own, in seconds.
     Later(u64),
+    /// Something that the request names is not there, or can't be used: it may be made meanwhile.
+    Dependency,
     /// The same request will fail again.
     Terminal,
     /// Refused at first where IAM has not propagated yet: retried a few times, then terminal.
@@ -45,6 +47,7 @@ impl ErrorClass {
             Self::NotFound => "not_found",
             Self::Conflict => "conflict",
             Self::Later(_) => "later",
+            Self::Dependency => "dependency",
             Self::Terminal | Self::PerhapsTerminal => "rejected",
             Self::Throttle => "throttle",
             Self::Denied => "denied",

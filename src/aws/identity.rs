@@ -20,6 +20,9 @@ pub struct Identity {
     /// Whether the resource was there before its object.
     #[serde(default)]
     pub adopted: bool,
+    /// Whether it has been there, where that matters: then it is not created again by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub created: bool,
 }
 
 /// The prefixes of region names outside the partition `aws`, as in the SDK's partition metadata.
@@ -41,7 +44,7 @@ pub fn partition(region: &str) -> &'static str {
 impl Identity {
     /// The resource's ARN, where the service's ARNs end in the name alone, as those of SQS do.
     pub fn arn(&self, service: Service) -> String {
-        let Self { account_id, partition, region, name, adopted: _ } = self;
+        let Self { account_id, partition, region, name, adopted: _, created: _ } = self;
         format!("arn:{partition}:{service}:{region}:{account_id}:{name}")
     }
 }

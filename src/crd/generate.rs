@@ -1,10 +1,15 @@
-//! A derived CRD made complete: the rules of the common fields, a spec that may be left out, the
-//! status default that kstatus needs, and the annotations that keep GitOps tools from pruning it.
+//! A derived CRD made complete: the rules of the common fields, what may become of a deleted object's
+//! resource, a spec that may be left out, the status default that kstatus needs, and the annotations
+//! that keep GitOps tools from pruning it.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
-use crate::{accounts::api, kinds::KINDS};
+use super::spec::DeletionPolicy;
+use crate::{
+    accounts::api,
+    kinds::{KINDS, Registration},
+};
 
 /// Why a CRD could not be completed or printed.
 #[derive(Debug, thiserror::Error)]
@@ -64,19 +69,44 @@ const COMMON_RULES: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// [`GenerateError`] where the derived CRD has an unexpected shape.
-pub fn complete(crd: &CustomResourceDefinition) -> Result<Value, GenerateError> {
+pub fn complete(kind: &Registration) -> Result<Value, GenerateError> {
+    let crd = (kind.crd)();
     let name = crd.metadata.name.clone().unwrap_or_default();
-    let mut crd = finished(crd)?;
+    let mut crd = finished(&crd)?;
     let schema = schema_of(&mut crd, &name)?;
-    if let Some(schema) = schema.as_object_mut() {
+    let needed = schema.pointer("/properties/spec/required").is_some();
+    if let (false, Some(schema)) = (needed, schema.as_object_mut()) {
         // An object without a spec is one with an empty spec.
         schema.remove("required");
     }
     let spec = schema.pointer_mut("/properties/spec").ok_or_else(|| GenerateError::Shape(name.clone(), "spec"))?;
+    let policy = spec.pointer_mut("/properties/deletionPolicy");
+    limit(policy.ok_or_else(|| GenerateError::Shape(name.clone(), "deletionPolicy"))?, kind.deletion);
     add_rules(spec, COMMON_RULES.map(|(rule, message)| json!({ "rule": rule, "message": message })));
     let transition = |(rule, message, field)| json!({ "rule": rule, "message": message, "fieldPath": field });
     add_rules(schema, TRANSITIONS.map(transition));
     Ok(crd)
+}
+
+/// Makes the schema of a deletion policy take `policies` only, and say what each does.
+fn limit(schema: &mut Value, policies: &[DeletionPolicy]) {
+    let told = policies.iter().enumerate().map(|(number, policy)| {
+        let default = if number == 0 { "default: " } else { "" };
+        format!("`{policy:?}` ({default}{})", meaning(*policy))
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    schema["description"] = json!(format!("What becomes of the AWS resource when this object is deleted: {told}."));
+    schema["enum"] = json!(policies);
+}
+
+fn meaning(policy: DeletionPolicy) -> &'static str {
+    match policy {
+        DeletionPolicy::Snapshot => "it is deleted, and what it holds is kept in a last snapshot",
+        DeletionPolicy::Delete => "it is deleted",
+        DeletionPolicy::Retain => {
+            "default of an adopted resource: it stays, marked as retained, and the same object created again resumes it"
+        }
+    }
 }
 
 /// A CRD, with what every CRD of ours needs.
@@ -140,8 +170,7 @@ fn not_nullable(schema: &mut Value) {
 /// [`GenerateError`], of the first that is no CRD of ours.
 pub fn all() -> Result<Vec<(String, String)>, GenerateError> {
     let accounts = api::crd();
-    let kinds = KINDS.iter().map(|kind| (kind.crd)());
-    let kinds = kinds.map(|crd| Ok((complete(&crd)?, crd)));
+    let kinds = KINDS.iter().map(|kind| Ok((complete(kind)?, (kind.crd)())));
     let all = kinds.chain([finished(&accounts).map(|finished| (finished, accounts))]);
     all.map(|crd: Result<(Value, CustomResourceDefinition), GenerateError>| {
         let (finished, crd) = crd?;

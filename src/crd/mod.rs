@@ -23,7 +23,13 @@ pub const RECONCILE_AT: &str = "aws.fairlead.dev/reconcile-at";
 pub const POLL_INTERVAL: &str = "aws.fairlead.dev/poll-interval-seconds";
 /// Annotation: the identity of the object's resource, as JSON. Fairlead's own.
 pub const IDENTITY: &str = "aws.fairlead.dev/identity";
-/// Annotation on a published ConfigMap: `Kind/name` of the object that it belongs to.
+/// Annotation: the object's own uid lets a resource be created again that is gone for good, once.
+pub const RECREATE: &str = "aws.fairlead.dev/recreate";
+/// Annotation: a changed value asks for a new generated password.
+pub const ROTATE_PASSWORD: &str = "aws.fairlead.dev/rotate-password";
+/// Annotation on the Secret of a generated password: `Kind/name` of the object that it belongs to.
+pub const PASSWORD_OF: &str = "aws.fairlead.dev/password-of";
+/// Annotation on a published ConfigMap or Secret: `Kind/name` of the object that it belongs to.
 pub const CONNECTION_OF: &str = "aws.fairlead.dev/connection-of";
-/// Label on a published ConfigMap, so that one narrow watch sees all of them.
+/// Label on what is published, so that one narrow watch sees all ConfigMaps.
 pub const CONNECTION_LABEL: &str = "aws.fairlead.dev/connection";

@@ -48,10 +48,11 @@ pub struct CommonSpec {
     pub connection: Option<Connection>,
 }
 
-/// What becomes of the AWS resource when this object is deleted: `Delete` (default), or `Retain`
-/// (default of an adopted resource).
+/// What becomes of the AWS resource when this object is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
+    /// It is deleted, and what it holds is kept in a last snapshot.
+    Snapshot,
     /// It is deleted.
     Delete,
     /// It stays, marked as retained; the same object created again resumes it.

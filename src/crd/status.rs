@@ -1,4 +1,5 @@
-//! The fields that every kind's status begins with. Kinds flatten [`CommonStatus`] into their own.
+//! The fields that every kind's status begins with. Kinds flatten [`CommonStatus`] into their own, and
+//! [`SecretStatus`] where their resources have a password.
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use schemars::JsonSchema;
@@ -43,6 +44,31 @@ pub struct ResourceIdentity {
     /// Whether the resource was there before this object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+}
+
+/// The part of a status that is the same for every kind whose resources have a password.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecretStatus {
+    /// The password that AWS accepted last: where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CredentialsStatus>,
+
+    /// The Secret in which the connection is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_secret: Option<String>,
+}
+
+/// Where a password is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CredentialsStatus {
+    /// The Secret's name.
+    pub secret: String,
+    /// The Secret's resourceVersion when AWS accepted its password.
+    pub version: String,
+    /// The id of the resource that has it, which another one of the same name does not share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
 }
 
 /// A standard Kubernetes condition.

@@ -27,7 +27,9 @@ use super::{
     objects::{Fingerprint, Object, ObjectKey, Standing, Writer},
     publish::Connections,
     reconcile::{Run, WITHOUT_PERMIT},
+    secrets::Secrets,
     status::is_true,
+    sweep::{SweepKey, Sweeps},
     watch,
 };
 use crate::{
@@ -53,6 +55,31 @@ use crate::{
 /// How soon to see whether the store has our own last write.
 const STORE_RECHECK: Duration = Duration::from_millis(100);
 
+/// What the queue runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// An object is reconciled.
+    Object(ObjectKey),
+    /// Resources are looked at together.
+    Sweep(Box<SweepKey>),
+}
+
+impl Task {
+    /// The kind of whose controller it is.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Object(key) => key.kind,
+            Self::Sweep(key) => key.kind,
+        }
+    }
+}
+
+impl From<&ObjectKey> for Task {
+    fn from(key: &ObjectKey) -> Self {
+        Self::Object(key.clone())
+    }
+}
+
 /// A future that is boxed, so that controllers of different kinds have one type.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -73,9 +100,11 @@ pub struct Context {
     /// This process's name, for events.
     pub instance: String,
     /// The work queue.
-    pub queue: Queue<ObjectKey>,
+    pub queue: Queue<Task>,
     /// The published ConfigMaps.
     pub connections: Connections,
+    /// Secrets.
+    pub secrets: Secrets,
     /// The metrics.
     pub metrics: Metrics,
 }
@@ -85,8 +114,8 @@ pub type Controllers = Arc<[(&'static str, Arc<dyn AnyController>)]>;
 
 /// A controller, whatever its kind.
 pub trait AnyController: Send + Sync {
-    /// Runs one reconcile, which calls AWS by the right of `token`.
-    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next>;
+    /// Runs one reconcile or sweep, which calls AWS by the right of `token`.
+    fn run(self: Arc<Self>, ready: Ready<Task>, token: FlowToken) -> BoxFuture<Next>;
     /// Watches the objects of one namespace, or of all, for ever.
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()>;
     /// Puts every object into the flow that it has by now.
@@ -112,6 +141,7 @@ pub struct Controller<K: Kind> {
     known: Mutex<HashMap<ObjectKey, Known>>,
     memories: Mutex<HashMap<ObjectKey, Memory<K::Handle>>>,
     referrers: Mutex<HashMap<ObjectKey, BTreeSet<ObjectKey>>>,
+    pub(super) sweeps: Sweeps<K::Handle, K::Observed>,
 }
 
 /// An object as its last event, or our own last write, left it.
@@ -140,6 +170,7 @@ impl<K: Kind> Controller<K> {
             known: Mutex::default(),
             memories: Mutex::default(),
             referrers: Mutex::default(),
+            sweeps: Sweeps::default(),
         }
     }
 
@@ -179,7 +210,7 @@ impl<K: Kind> Controller<K> {
                 _ => (Priority::Change, Instant::now()),
             };
             if self.leads(object.uid()) {
-                self.context.queue.add(key.clone(), &self.terms(object), priority, at);
+                self.context.queue.add((&key).into(), &self.terms(object), priority, at);
             }
         }
         if before.map(|before| before.referent) != Some(now.referent) {
@@ -203,6 +234,8 @@ impl<K: Kind> Controller<K> {
         match object.standing() {
             Standing::Changed => (Priority::Change, now),
             Standing::Unsettled => (Priority::Progress, now),
+            // All are seen with a few calls: the sooner they ask, the fewer.
+            Standing::Settled if K::SWEEP.is_some() => (Priority::Startup, now),
             Standing::Settled => (Priority::Startup, Phase::of(object.uid()).first(now, self.poll_interval(object))),
         }
     }
@@ -210,7 +243,8 @@ impl<K: Kind> Controller<K> {
     fn deleted(&self, key: &ObjectKey) {
         lock(&self.known).remove(key);
         lock(&self.memories).remove(key);
-        self.context.queue.remove(key);
+        self.context.queue.remove(&key.into());
+        self.sweeps.forget(key);
         self.context.connections.forget(key);
         self.context.accounts.forget(key);
         self.wake_referrers(key);
@@ -223,7 +257,7 @@ impl<K: Kind> Controller<K> {
     fn wake_referrers(&self, key: &ObjectKey) {
         let referrers = lock(&self.referrers).get(key).cloned().unwrap_or_default();
         for referrer in referrers {
-            self.context.queue.wake(&referrer, Priority::Progress);
+            self.context.queue.wake(&(&referrer).into(), Priority::Progress);
         }
     }
 
@@ -250,7 +284,7 @@ impl<K: Kind> Controller<K> {
     }
 
     /// Where and how `object` is reconciled.
-    fn terms(&self, object: &Object) -> Terms {
+    pub(super) fn terms(&self, object: &Object) -> Terms {
         let told = object.resource_place();
         let account = self.context.accounts.resolve(object.namespace(), object.account_ref()).ok();
         let id = told.as_ref().map(|(id, _)| id.as_str()).or_else(|| account.as_ref()?.id.as_deref());
@@ -273,21 +307,21 @@ impl<K: Kind> Controller<K> {
         Terms { flow, rate, calls: K::CALLS, phase: Phase::of(object.uid()) }
     }
 
-    async fn run(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
+    async fn reconcile(&self, key: ObjectKey, ready: &Ready<Task>, token: FlowToken) -> Next {
         let started = Instant::now();
-        let next = self.reconcile_once(ready, token).await;
+        let next = self.reconcile_once(key, ready, token).await;
         let result = match next {
             Next::Backoff => "error",
             Next::Throttled => "requeue",
             Next::Poll(_) | Next::After(..) | Next::Again(_) => "requeue_after",
-            Next::Wait => "success",
+            Next::Wait | Next::Resume => "success",
         };
         self.context.metrics.reconciled(K::KIND, result, started.elapsed());
         next
     }
 
-    async fn reconcile_once(&self, ready: Ready<ObjectKey>, token: FlowToken) -> Next {
-        let Some(object) = self.object(&ready.key) else { return Next::Wait };
+    async fn reconcile_once(&self, key: ObjectKey, ready: &Ready<Task>, token: FlowToken) -> Next {
+        let Some(object) = self.object(&key) else { return Next::Wait };
         let permit = match self.context.permits.grant(self.context.permits.shard_of(object.uid())) {
             Ok(permit) => permit,
             // Its shard's next leader goes on with it.
@@ -301,7 +335,7 @@ impl<K: Kind> Controller<K> {
             return Next::Again(Duration::ZERO);
         }
         let memory = lock(&self.memories)
-            .remove(&ready.key)
+            .remove(&key)
             .filter(|memory| memory.uid == object.uid() && memory.epoch == permit.epoch());
         let mut memory = memory.unwrap_or_else(|| {
             let phase = object.uid().bytes().fold(0_u32, |sum, byte| sum + u32::from(byte)) % TAGS_EVERY;
@@ -312,11 +346,15 @@ impl<K: Kind> Controller<K> {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
             (Next::Again(STORE_RECHECK), memory)
         } else {
-            Run::new(self, object, memory, ready.clone(), token, permit).finish().await
+            let run = Run::new(self, object.clone(), memory, key.clone(), ready, token, permit);
+            let (next, memory) = run.finish().await;
+            (self.join_sweep(&object, next, &memory), memory)
         };
         let led = self.context.permits.leads(self.context.permits.shard_of(&memory.uid)) == Some(epoch);
-        if led && lock(&self.known).contains_key(&ready.key) {
-            lock(&self.memories).insert(ready.key, memory);
+        if led && lock(&self.known).contains_key(&key) {
+            lock(&self.memories).insert(key, memory);
+        } else {
+            self.sweeps.forget(&key);
         }
         next
     }
@@ -346,8 +384,13 @@ impl<K: Kind> Controller<K> {
 }
 
 impl<K: Kind> AnyController for Controller<K> {
-    fn reconcile(self: Arc<Self>, ready: Ready<ObjectKey>, token: FlowToken) -> BoxFuture<Next> {
-        Box::pin(async move { self.run(ready, token).await })
+    fn run(self: Arc<Self>, ready: Ready<Task>, token: FlowToken) -> BoxFuture<Next> {
+        Box::pin(async move {
+            match ready.key.clone() {
+                Task::Object(key) => self.reconcile(key, &ready, token).await,
+                Task::Sweep(sweep) => self.sweep(&sweep, token).await,
+            }
+        })
     }
 
     fn watch(self: Arc<Self>, namespace: Option<String>, health: Component) -> BoxFuture<()> {
@@ -358,7 +401,7 @@ impl<K: Kind> AnyController for Controller<K> {
         let keys: Vec<_> = lock(&self.known).keys().cloned().collect();
         for key in keys {
             if let Some(object) = self.object(&key) {
-                self.context.queue.settle(&key, &self.terms(&object));
+                self.context.queue.settle(&(&key).into(), &self.terms(&object));
             }
         }
     }
@@ -367,14 +410,15 @@ impl<K: Kind> AnyController for Controller<K> {
         for key in self.keys_in(shard) {
             if let Some(object) = self.object(&key) {
                 let (priority, at) = self.first_look(&object);
-                self.context.queue.add(key, &self.terms(&object), priority, at);
+                self.context.queue.add((&key).into(), &self.terms(&object), priority, at);
             }
         }
     }
 
     fn leave(&self, shard: Shard) {
         for key in self.keys_in(shard) {
-            self.context.queue.remove(&key);
+            self.context.queue.remove(&(&key).into());
+            self.sweeps.forget(&key);
             self.context.connections.forget(&key);
             lock(&self.memories).remove(&key);
         }
@@ -437,6 +481,6 @@ fn explain<K: Kind>(error: &watcher::Error) -> String {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,17 +6,18 @@ use std::time::Instant;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
+use serde_json::{Map, Value};
 
 use super::{
-    converge::unseen,
+    converge::{Sight, report, unseen},
     events::Happening,
     faults::Fault,
     identity,
-    kind::Kind,
+    kind::{End, Ending, Gone, Kind},
     lifecycle::{Disposal, disposal},
     objects::bounded,
     reconcile::Run,
-    status::Verdict,
+    status::{Stage, Verdict},
 };
 use crate::aws::{
     call::Regional,
@@ -24,6 +25,13 @@ use crate::aws::{
     identity::Identity,
     tags::{self, Ownership, TagChanges, Tags},
 };
+
+/// A resource whose object is being deleted.
+struct Found<K: Kind> {
+    handle: K::Handle,
+    observed: Option<K::Observed>,
+    tags: Tags,
+}
 
 impl<K: Kind> Run<'_, K> {
     /// Deletes or retains the resource, then lets the object go.
@@ -33,38 +41,83 @@ impl<K: Kind> Run<'_, K> {
         };
         self.reach_account(&identity)?;
         let aws = self.aws(&identity)?;
-        let Some(handle) = self.handle_to_dispose(&aws, &identity).await? else { return self.gone(&identity).await };
-        let Some(actual) = self.tags_to_dispose(&aws, &handle).await? else { return self.gone(&identity).await };
-        let ownership = self.owner().of(&actual);
+        let Some(Found { handle, observed, tags }) = self.find_to_dispose(&aws, &identity).await? else {
+            return self.gone(&identity).await;
+        };
+        let ownership = self.owner().of(&tags);
         self.confirm().await?; // reads Kubernetes, once a leadership
         let crd_is_deleted = self.crd_is_deleted().await?;
-        let adopted = identity.adopted || actual.contains_key(tags::ADOPTED);
-        let disposal = disposal(&ownership, self.object.deletion_policy(), adopted, crd_is_deleted);
+        let adopted = identity.adopted || tags.contains_key(tags::ADOPTED);
+        let disposal = disposal(&ownership, self.object.deletion_policy(), K::DELETION, adopted, crd_is_deleted);
         let retag = match disposal {
-            Disposal::Delete if ownership != Ownership::Ours => TagChanges::between(&self.owner().tags(), &actual, &[]),
-            Disposal::Retain => self.retention(adopted, &actual),
-            Disposal::Delete | Disposal::Spare => TagChanges::default(),
+            Disposal::Delete { .. } if ownership != Ownership::Ours => {
+                TagChanges::between(&self.owner().tags(), &tags, &[])
+            }
+            Disposal::Retain => self.retention(adopted, &tags),
+            Disposal::Delete { .. } | Disposal::Spare => TagChanges::default(),
         };
         // Were this to be tried again, somebody else may have the name by then.
         self.memory.tags = None;
-        match K::retag(&aws, &self.permit, &handle, &retag).await {
-            Err(error) if error.class == ErrorClass::NotFound => return self.gone(&identity).await,
-            outcome => outcome?,
-        }
-        let resource = format!("{} {}", K::NOUN, identity.arn(K::SERVICE));
-        match disposal {
-            Disposal::Delete => {
-                K::delete(&aws, &self.permit, &handle).await?;
-                self.release("Deleted", &format!("deleted the {resource}")).await
+        if !retag.is_empty() {
+            let answer = K::retag(&aws, &self.permit, &identity, &handle, &retag).await;
+            self.memory.wrote = Some(Instant::now());
+            match answer {
+                Err(error) if error.class == ErrorClass::NotFound => return self.gone(&identity).await,
+                outcome => outcome?,
             }
+        }
+        let resource = format!("{} {}", K::NOUN, K::arn(&identity));
+        match disposal {
+            Disposal::Delete { snapshot } => self.end(&aws, &identity, &handle, observed.as_ref(), snapshot).await,
             Disposal::Retain => {
+                self.disown_secrets().await?; // writes Kubernetes
                 let why = if crd_is_deleted { ", because the CRD itself is being deleted" } else { "" };
                 self.release("Retained", &format!("retained the {resource}{why}")).await
             }
             Disposal::Spare => {
+                self.disown_secrets().await?; // writes Kubernetes
                 self.release("Spared", &format!("left the {resource} alone: it is not this object's")).await
             }
         }
+    }
+
+    /// Takes the resource one step nearer to its end.
+    async fn end(
+        &mut self,
+        aws: &Regional<K::Client>,
+        identity: &Identity,
+        handle: &K::Handle,
+        observed: Option<&K::Observed>,
+        snapshot: bool,
+    ) -> Result<Option<Verdict>, Fault> {
+        let wish = Ending { uid: self.object.uid(), snapshot, spec: &self.object.raw_spec() };
+        let resource = format!("{} {}", K::NOUN, K::arn(identity));
+        let message = match K::ending(observed, &wish) {
+            End::Delete(farewell) => {
+                let answer = K::delete(aws, &self.permit, handle, &farewell).await;
+                self.memory.wrote = Some(Instant::now());
+                if answer? == Gone::Now {
+                    return self.release("Deleted", &format!("deleted the {resource}")).await;
+                }
+                self.memory.deleting = Some(resource.clone());
+                format!("AWS deletes the {resource}")
+            }
+            End::Change(change) => {
+                let answer = K::change(aws, &self.permit, handle, &change).await;
+                self.memory.wrote = Some(Instant::now());
+                answer?;
+                format!("preparing the {resource} for its deletion")
+            }
+            End::Wait(message) => message,
+            End::Blocked(message) => return Err(Fault::Refused { reason: "DeletionBlocked", message }),
+        };
+        let fields = self.fields_of(identity, handle, observed);
+        Ok(Some(Verdict { fields, ..Verdict::new(Stage::Deleting, "Deleting", message, self.soon()) }))
+    }
+
+    fn fields_of(&self, identity: &Identity, handle: &K::Handle, observed: Option<&K::Observed>) -> Map<String, Value> {
+        let sight = observed.map(|observed| Sight::of(handle.clone(), observed.clone()));
+        sight.map(|sight| report::<K>(identity, &sight, &[])).unwrap_or_default()
     }
 
     /// Makes sure that the account is called in which the resource is. What the object names by now may be
@@ -88,7 +141,11 @@ impl<K: Kind> Run<'_, K> {
             return Err(unseen::<K>(identity));
         }
         self.confirm_account(identity).await?;
-        self.release("Deleted", &format!("the {} was gone already", K::NOUN)).await
+        self.remove_secrets().await?; // writes Kubernetes
+        match self.memory.deleting.take() {
+            Some(resource) => self.release("Deleted", &format!("deleted the {resource}")).await,
+            None => self.release("Deleted", &format!("the {} was gone already", K::NOUN)).await,
+        }
     }
 
     /// Lets the object go.
@@ -109,29 +166,31 @@ impl<K: Kind> Run<'_, K> {
         Ok(identity::fix::<K>(&spec, &self.source(&self.account_id()?)).ok())
     }
 
-    async fn handle_to_dispose(
-        &self,
+    /// The resource, with its tags, and what AWS says of it where the kind's end depends on that.
+    async fn find_to_dispose(
+        &mut self,
         aws: &Regional<K::Client>,
         identity: &Identity,
-    ) -> Result<Option<K::Handle>, Fault> {
-        match self.memory.handle.clone().or_else(|| K::handle(&self.object.status())) {
-            Some(handle) => Ok(Some(handle)),
-            None => Ok(K::find(aws, identity).await?),
+    ) -> Result<Option<Found<K>>, Fault> {
+        if K::SWEEP.is_some() {
+            let Some(sight) = self.look(aws, identity, false).await? else { return Ok(None) };
+            let tags = K::tags_in(&sight.observed).cloned().unwrap_or_default();
+            return Ok(Some(Found { handle: sight.handle, observed: Some(sight.observed), tags }));
         }
-    }
-
-    async fn tags_to_dispose(&mut self, aws: &Regional<K::Client>, handle: &K::Handle) -> Result<Option<Tags>, Fault> {
-        if let Some(tags) = &self.memory.tags {
-            return Ok(Some(tags.clone()));
-        }
-        match K::tags(aws, handle).await {
-            Ok(tags) => {
-                self.memory.tags = Some(tags.clone());
-                Ok(Some(tags))
-            }
-            Err(error) if error.class == ErrorClass::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+        let handle = match self.memory.handle.clone().or_else(|| K::handle(&self.object.status())) {
+            Some(handle) => Some(handle),
+            None => K::find(aws, identity).await?,
+        };
+        let Some(handle) = handle else { return Ok(None) };
+        let tags = match self.memory.tags.clone() {
+            Some(tags) => tags,
+            None => match K::tags(aws, &handle).await {
+                Ok(tags) => tags,
+                Err(error) if error.class == ErrorClass::NotFound => return Ok(None),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(Some(Found { handle, observed: None, tags }))
     }
 
     fn retention(&self, adopted: bool, actual: &Tags) -> TagChanges {

@@ -17,7 +17,9 @@ use crate::{
 pub const STALLED_RECHECK: Duration = Duration::from_secs(30 * 60);
 /// How often after a denial: permissions are granted without a change that we could see.
 pub const DENIED_RECHECK: Duration = Duration::from_secs(5 * 60);
-/// How often a ConfigMap that is in the way is looked at: the watch sees only our own.
+/// How often a Secret is read that has to become another: nobody watches it.
+const SECRET_RECHECK: Duration = Duration::from_secs(30);
+/// How often a ConfigMap or Secret that is in the way is looked at: the watch sees only our own.
 const CONFLICT_RECHECK: Duration = Duration::from_secs(30);
 /// How often AWS may refuse what it often refuses only at first.
 const PATIENCE: u32 = 5;
@@ -36,12 +38,18 @@ pub enum Fault {
     /// A call to the API server failed.
     #[error(transparent)]
     Kube(#[from] KubeError),
+    /// The resource is looked at together with others: the object is woken when it was.
+    #[error("the resource was not looked at yet")]
+    Unseen,
     /// The object is not what was decided on, as the API server has it.
     #[error("the object has changed")]
     Outdated(Box<Object>),
     /// The spec is invalid.
     #[error("{0}")]
     Invalid(String),
+    /// The password in a Secret of the user's is invalid.
+    #[error("{0}")]
+    InvalidPassword(String),
     /// Another object is not there or not ready.
     #[error("{0}")]
     Waiting(String),
@@ -65,7 +73,7 @@ pub enum Fault {
     /// The resource of this name is not this object's.
     #[error("{0}")]
     NotOurs(String),
-    /// The ConfigMap's name is taken.
+    /// The name of a ConfigMap or Secret is taken.
     #[error("{0}")]
     ConnectionConflict(String),
 }
@@ -83,6 +91,8 @@ pub struct Situation {
     pub rejections: u32,
     /// How often a resource that is in sync is looked at.
     pub poll: Duration,
+    /// Whether it is looked at together with others, so that one look more costs nothing.
+    pub swept: bool,
 }
 
 impl From<NotYet> for Fault {
@@ -109,10 +119,11 @@ impl Fault {
         let retry = |reason: &str, message: &str| failing(reason, message, situation);
         let verdict = match self {
             Self::Aws(error) => of_aws(error, situation),
-            Self::Kube(KubeError::Conflict | KubeError::Gone) | Self::Outdated(_) => return None,
+            Self::Kube(KubeError::Conflict | KubeError::Gone) | Self::Outdated(_) | Self::Unseen => return None,
             _ if self.is_no_permit() => return None,
             Self::Kube(error) => retry("KubernetesError", &error.to_string()),
             Self::Invalid(message) => stalled("InvalidSpec", message, STALLED_RECHECK),
+            Self::InvalidPassword(message) => stalled("InvalidSpec", message, SECRET_RECHECK),
             Self::Waiting(message) => {
                 // What exists goes on working as it was.
                 let stage = if situation.exists { Stage::Drifted } else { Stage::New };
@@ -126,7 +137,10 @@ impl Fault {
                 Verdict::new(Stage::Failing, reason, message, Next::After(STALLED_RECHECK, Priority::Progress))
             }
             Self::Session(Refusal { reason, message }) => retry(reason, message),
-            Self::Refused { reason, message } => stalled(reason, message, STALLED_RECHECK),
+            Self::Refused { reason, message } => {
+                let recheck = if situation.swept { situation.poll } else { STALLED_RECHECK };
+                stalled(reason, message, recheck)
+            }
             Self::NotOurs(message) => Verdict { usable: Usable::No, ..stalled("NameTaken", message, STALLED_RECHECK) },
             Self::ConnectionConflict(message) => {
                 Verdict { usable: Usable::No, ..stalled("ConnectionConflict", message, CONFLICT_RECHECK) }
@@ -172,6 +186,7 @@ fn of_aws(error: &AwsError, situation: &Situation) -> Verdict {
         ErrorClass::Throttle => failing(THROTTLED, &text, situation),
         ErrorClass::Shut(_) => Verdict::new(Stage::Failing, "AWSUnreachable", text, Next::Backoff),
         ErrorClass::Credentials => failing("CredentialsError", &text, situation),
+        ErrorClass::Dependency => failing("WaitingForDependency", &text, situation),
         ErrorClass::NotFound
         | ErrorClass::Conflict
         | ErrorClass::PerhapsTerminal
@@ -215,7 +230,8 @@ mod tests {
     }
 
     fn verdict(fault: &Fault, deleting: bool, rejections: u32) -> Verdict {
-        let situation = Situation { deleting, exists: false, failures: 2, rejections, poll: Duration::from_secs(30) };
+        let situation =
+            Situation { deleting, exists: false, failures: 2, rejections, poll: Duration::from_secs(30), swept: false };
         fault.verdict(&situation).unwrap()
     }
 

@@ -94,6 +94,7 @@ pub fn fix<K: Kind>(spec: &K::Spec, source: &Source<'_>) -> Result<Identity, Not
         region: region.into(),
         name: wished_name::<K>(spec, source)?,
         adopted: false,
+        created: false,
     })
 }
 
@@ -130,7 +131,7 @@ fn wished_name<K: Kind>(spec: &K::Spec, source: &Source<'_>) -> Result<String, N
 
 fn from_status(told: &ResourceIdentity) -> Identity {
     let ResourceIdentity { account_id, region, name, arn: _, adopted } = told.clone();
-    Identity { account_id, partition: partition(&region).into(), region, name, adopted }
+    Identity { account_id, partition: partition(&region).into(), region, name, adopted, created: false }
 }
 
 #[cfg(test)]
@@ -149,12 +150,13 @@ mod tests {
             region: "eu-west-1".into(),
             name: "shop-orders".into(),
             adopted: false,
+            created: false,
         }
     }
 
     /// A status that tells of `identity`.
     fn status(identity: &Identity) -> Map<String, Value> {
-        let Identity { account_id, partition: _, region, name, adopted } = identity.clone();
+        let Identity { account_id, partition: _, region, name, adopted, created: _ } = identity.clone();
         let told = ResourceIdentity { account_id, region, name, arn: "arn:told".into(), adopted };
         [("identity".to_owned(), json!(told))].into_iter().collect()
     }

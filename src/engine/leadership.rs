@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{controller::Controllers, objects::ObjectKey};
+use super::controller::{Controllers, Task};
 use crate::{
     accounts::registry::Accounts,
     queue::dispatcher::Queue,
@@ -76,7 +76,7 @@ pub fn teller(
     replica: &Replica,
     permits: &Permits,
     controllers: Controllers,
-    queue: Queue<ObjectKey>,
+    queue: Queue<Task>,
 ) -> impl Fn() -> Statusz + Clone + Send + Sync + 'static {
     let (identity, permits) = (replica.identity.to_string(), permits.clone());
     let started_at = Timestamp::from_microsecond(replica.started).unwrap_or_default();

@@ -97,28 +97,35 @@ pub fn claim(ownership: &Ownership, adoption: Adoption, allowed: Result<(), &str
 /// What becomes of the resource of an object that is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposal {
-    /// It is deleted.
-    Delete,
+    /// It is deleted, and perhaps kept in a last snapshot.
+    Delete {
+        /// Whether it is.
+        snapshot: bool,
+    },
     /// It stays, marked as retained.
     Retain,
     /// It is not ours, and stays as it is.
     Spare,
 }
 
-/// What becomes of a resource of `ownership`, where the spec has `policy`, the resource was or was
-/// not `adopted`, and the object's CRD is or is not itself being deleted.
+/// What becomes of a resource of `ownership`, where the spec has `policy`, the kind takes those that are
+/// `known` (the first is its default), the resource was or was not `adopted`, and the object's CRD is or is
+/// not itself being deleted.
 pub fn disposal(
     ownership: &Ownership,
     policy: Option<DeletionPolicy>,
+    known: &[DeletionPolicy],
     adopted: bool,
     crd_is_deleted: bool,
 ) -> Disposal {
     let ours = matches!(ownership, Ownership::Ours | Ownership::Reincarnated | Ownership::Retained);
-    let policy = policy.unwrap_or(if adopted { DeletionPolicy::Retain } else { DeletionPolicy::Delete });
+    let default = if adopted { None } else { known.first().copied() };
+    let policy = policy.or(default).filter(|policy| known.contains(policy)).unwrap_or(DeletionPolicy::Retain);
     match (ours, crd_is_deleted, policy) {
         (false, ..) => Disposal::Spare,
         (true, true, _) | (true, false, DeletionPolicy::Retain) => Disposal::Retain,
-        (true, false, DeletionPolicy::Delete) => Disposal::Delete,
+        (true, false, DeletionPolicy::Delete) => Disposal::Delete { snapshot: false },
+        (true, false, DeletionPolicy::Snapshot) => Disposal::Delete { snapshot: true },
     }
 }
 
@@ -189,14 +196,24 @@ mod tests {
 
     #[test]
     fn nothing_that_is_not_ours_is_deleted_and_a_lost_crd_deletes_nothing() {
-        for ownership in ownerships() {
-            for policy in [None, Some(DeletionPolicy::Delete), Some(DeletionPolicy::Retain)] {
-                for adopted in [false, true] {
-                    assert_ne!(disposal(&ownership, policy, adopted, true), Disposal::Delete);
-                    let deletes = disposal(&ownership, policy, adopted, false) == Disposal::Delete;
-                    let ours = matches!(ownership, Ownership::Ours | Ownership::Reincarnated | Ownership::Retained);
-                    let asked = policy == Some(DeletionPolicy::Delete) || (policy.is_none() && !adopted);
-                    assert_eq!(deletes, ours && asked, "{ownership:?} {policy:?} {adopted}");
+        use DeletionPolicy::{Delete, Retain, Snapshot};
+        let deletes = |disposal| matches!(disposal, Disposal::Delete { .. });
+        for known in [&[Delete, Retain][..], &[Snapshot, Delete, Retain]] {
+            for ownership in ownerships() {
+                for policy in [None, Some(Delete), Some(Snapshot), Some(Retain)] {
+                    for adopted in [false, true] {
+                        assert!(!deletes(disposal(&ownership, policy, known, adopted, true)));
+                        let disposal = disposal(&ownership, policy, known, adopted, false);
+                        let ours = matches!(ownership, Ownership::Ours | Ownership::Reincarnated | Ownership::Retained);
+                        let asked = policy.or(if adopted { None } else { Some(known[0]) });
+                        let asked = asked.filter(|asked| *asked != Retain && known.contains(asked));
+                        let expected = match asked.filter(|_| ours) {
+                            Some(asked) => Disposal::Delete { snapshot: asked == Snapshot },
+                            None if ours => Disposal::Retain,
+                            None => Disposal::Spare,
+                        };
+                        assert_eq!(disposal, expected, "{ownership:?} {policy:?} {known:?} {adopted}");
+                    }
                 }
             }
         }

@@ -6,6 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
+
+use super::{credentials::Known, sweep::SweepKey};
 use crate::{
     aws::tags::Tags,
     queue::{flow::Priority, scheduler::Next},
@@ -69,6 +72,18 @@ pub struct Memory<H> {
     pub asked: Option<String>,
     /// How often in a row AWS has refused this spec.
     pub rejections: u32,
+    /// When a call that may have changed the resource last ended.
+    pub wrote: Option<Instant>,
+    /// With which others it is looked at.
+    pub sweep: Option<SweepKey>,
+    /// Whether the last sweep has not seen it, for an error.
+    pub missed: bool,
+    /// Its Secrets, as last read or written.
+    pub secrets: Option<Known>,
+    /// Which password AWS accepted last, where the status may not tell it yet.
+    pub accepted: Option<Value>,
+    /// That a deletion was begun, and what of.
+    pub deleting: Option<String>,
     /// When the resource was created, by AWS's clock.
     born: Option<i64>,
     settling: BTreeMap<String, (Written, Instant)>,
@@ -96,6 +111,12 @@ impl<H> Memory<H> {
             managed: BTreeSet::new(),
             asked: None,
             rejections: 0,
+            wrote: None,
+            sweep: None,
+            missed: false,
+            secrets: None,
+            accepted: None,
+            deleting: None,
             born: None,
             settling: BTreeMap::new(),
         }
@@ -120,7 +141,7 @@ impl<H> Memory<H> {
     }
 
     /// Notes that `field` was changed from `actual` to `value`; reads may show `actual` for `within`.
-    pub fn wrote(&mut self, field: &str, actual: &str, value: &str, now: Instant, within: Duration) {
+    pub fn changed(&mut self, field: &str, actual: &str, value: &str, now: Instant, within: Duration) {
         self.settling.retain(|_, (_, until)| *until > now);
         let (written, until) = self.settling.entry(field.into()).or_insert_with(|| (Written::default(), now));
         *until = now + within;
@@ -179,6 +200,8 @@ impl<H> Memory<H> {
     /// The resource is gone: what was remembered of it is void.
     pub fn forget_resource(&mut self) {
         self.handle = None;
+        self.sweep = None;
+        self.accepted = None;
         self.tags = None;
         self.created = None;
         self.born = None;
@@ -208,11 +231,11 @@ mod tests {
             let Written { value, old } = memory.settling(at).remove("delaySeconds").unwrap_or_default();
             (value, old.into_iter().collect::<Vec<_>>().join(" "))
         };
-        memory.wrote("delaySeconds", "0", "5", now, minute);
+        memory.changed("delaySeconds", "0", "5", now, minute);
         assert_eq!(settling(&memory, now), ("5".into(), "0".into()));
-        memory.wrote("delaySeconds", "5", "7", now + minute / 2, minute);
+        memory.changed("delaySeconds", "5", "7", now + minute / 2, minute);
         assert_eq!(settling(&memory, now + minute), ("7".into(), "0 5".into()));
-        memory.wrote("delaySeconds", "7", "0", now + minute, minute);
+        memory.changed("delaySeconds", "7", "0", now + minute, minute);
         assert_eq!(settling(&memory, now + minute), ("0".into(), "5 7".into()), "what was written is no old value");
         assert_eq!(settling(&memory, now + minute * 2), Default::default());
     }

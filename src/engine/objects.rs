@@ -120,6 +120,11 @@ impl Object {
         self.0.metadata.namespace.as_deref().unwrap_or_default()
     }
 
+    /// Its name in the queue, for an object of kind `K`.
+    pub fn key<K: Kind>(&self) -> ObjectKey {
+        ObjectKey { kind: K::KIND, namespace: self.namespace().into(), name: self.name().into() }
+    }
+
     /// Its uid.
     pub fn uid(&self) -> &str {
         self.0.metadata.uid.as_deref().unwrap_or_default()
@@ -230,7 +235,7 @@ impl Object {
             generation: self.generation(),
             deleting: self.is_deleting(),
             finalizer: self.has_finalizer(),
-            annotations: [crd::PAUSED, crd::RECONCILE_AT, crd::IDENTITY, crd::POLL_INTERVAL].map(annotation),
+            annotations: ACTED_ON.map(annotation),
         }
     }
 
@@ -260,8 +265,12 @@ pub struct Fingerprint {
     generation: Option<i64>,
     deleting: bool,
     finalizer: bool,
-    annotations: [Option<String>; 4],
+    annotations: [Option<String>; ACTED_ON.len()],
 }
+
+/// The annotations that the operator acts on.
+const ACTED_ON: [&str; 6] =
+    [crd::PAUSED, crd::RECONCILE_AT, crd::IDENTITY, crd::POLL_INTERVAL, crd::RECREATE, crd::ROTATE_PASSWORD];
 
 /// Writes objects of one kind. Every write carries the uid and the version that it was decided on,
 /// and takes a permit.
@@ -300,6 +309,21 @@ impl Writer {
             metadata.finalizers.get_or_insert_default().push(crd::FINALIZER.into());
         }
         metadata.annotations.get_or_insert_with(BTreeMap::new).insert(crd::IDENTITY.into(), identity.into());
+        after
+    }
+
+    /// Removes an annotation.
+    ///
+    /// # Errors
+    /// The call's error.
+    pub async fn unannotate(&self, permit: &Permit, object: &Object, key: &str) -> Result<Object, KubeError> {
+        self.patch(permit, object, Part::Whole, json!({ "metadata": { "annotations": { key: null } } })).await
+    }
+
+    /// The object as [`unannotate`](Self::unannotate) will make it.
+    pub fn without_annotation(object: &Object, key: &str) -> Object {
+        let mut after = object.clone();
+        after.0.metadata.annotations.iter_mut().for_each(|annotations| drop(annotations.remove(key)));
         after
     }
 
@@ -387,7 +411,7 @@ mod tests {
             (json!({ "deletionPolicy": "Delete", "management": "Manage" }), Some(Delete), Manage),
             (json!({ "deletionPolicy": "Retain", "management": "Observe" }), Some(Retain), Observe),
             (json!({ "deletionPolicy": "Retain", "policy": 5, "unknown": [] }), Some(Retain), Manage),
-            (json!({ "deletionPolicy": "Snapshot", "management": "ManageSome" }), Some(Retain), Observe),
+            (json!({ "deletionPolicy": "Archive", "management": "ManageSome" }), Some(Retain), Observe),
             (json!({ "deletionPolicy": "delete", "management": "manage" }), Some(Retain), Observe),
             (json!({ "deletionPolicy": 1, "management": {} }), Some(Retain), Observe),
         ] {

@@ -6,10 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use k8s_openapi::{
-    api::core::v1::ConfigMap,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-};
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -20,11 +17,9 @@ use serde_json::json;
 use super::{
     faults::Fault,
     objects::{KubeError, Object, ObjectKey, bounded, permitted},
+    owned,
 };
-use crate::{
-    crd::{CONNECTION_LABEL, CONNECTION_OF},
-    shard::Permit,
-};
+use crate::{crd::CONNECTION_OF, shard::Permit};
 
 type Name = (String, String);
 type Data = BTreeMap<String, String>;
@@ -48,7 +43,7 @@ impl Connections {
     /// [`Fault::ConnectionConflict`] where it is somebody else's.
     pub async fn check_free(&self, object: &Object, name: &str) -> Result<(), Fault> {
         match self.current(object, name).await? {
-            Some(map) if !is_of(&map, object) => Err(taken(name)),
+            Some(map) if !owned::is_of(&map.metadata, CONNECTION_OF, object) => Err(taken(name)),
             _ => Ok(()),
         }
     }
@@ -73,7 +68,7 @@ impl Connections {
         };
         // Gone between two reads: the next reconcile creates it.
         let Some(current) = current else { return Err(KubeError::Conflict.into()) };
-        if !is_of(&current, object) {
+        if !owned::is_of(&current.metadata, CONNECTION_OF, object) {
             self.unexpect(object.namespace(), name);
             return Err(taken(name));
         }
@@ -97,7 +92,7 @@ impl Connections {
                 let metadata = &map.metadata;
                 metadata.namespace.as_deref() == Some(object.namespace())
                     && metadata.name.as_deref() != keep
-                    && is_of(map, object)
+                    && owned::is_of(metadata, CONNECTION_OF, object)
             })
         });
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), object.namespace());
@@ -180,80 +175,39 @@ fn covers(watched: Option<&str>, namespace: &str) -> bool {
     watched.is_none_or(|watched| watched == namespace)
 }
 
-fn owner_of(map: &ConfigMap) -> Option<&str> {
-    map.metadata.annotations.as_ref()?.get(CONNECTION_OF).map(String::as_str)
-}
-
-fn kind_and_name(object: &Object) -> String {
-    let kind = object.0.types.as_ref().map_or("", |types| types.kind.as_str());
-    format!("{kind}/{}", object.name())
-}
-
-fn is_of(map: &ConfigMap, object: &Object) -> bool {
-    owner_of(map) == Some(kind_and_name(object).as_str())
-}
-
 fn taken(name: &str) -> Fault {
     Fault::ConnectionConflict(format!(
         "spec.connection.name: the ConfigMap {name} exists and is not this object's; set another name there"
     ))
 }
 
+fn owner_of(map: &ConfigMap) -> Option<&str> {
+    owned::owner_of(&map.metadata, CONNECTION_OF)
+}
+
 fn map_of(object: &Object, name: &str, data: Data) -> ConfigMap {
-    let types = object.0.types.clone().unwrap_or_default();
-    ConfigMap {
-        metadata: ObjectMeta {
-            name: Some(name.into()),
-            namespace: Some(object.namespace().into()),
-            labels: Some([(CONNECTION_LABEL.to_owned(), types.kind.clone())].into()),
-            annotations: Some([(CONNECTION_OF.to_owned(), kind_and_name(object))].into()),
-            owner_references: Some(vec![OwnerReference {
-                api_version: types.api_version,
-                kind: types.kind,
-                name: object.name().into(),
-                uid: object.uid().into(),
-                ..OwnerReference::default()
-            }]),
-            ..ObjectMeta::default()
-        },
-        data: Some(data),
-        ..ConfigMap::default()
-    }
+    let metadata = owned::metadata(object, name, CONNECTION_OF);
+    ConfigMap { metadata, data: Some(data), ..ConfigMap::default() }
 }
 
 /// The patch that makes `current` what is `wished`, if it takes one. Others' owner references,
 /// labels and annotations stay. Pure.
 fn difference(current: &ConfigMap, wished: &ConfigMap) -> Option<serde_json::Value> {
-    let owner = wished.metadata.owner_references.iter().flatten().next()?;
-    let owners = current.metadata.owner_references.clone().unwrap_or_default();
-    let owned = owners.iter().any(|other| other.uid == owner.uid);
-    let labels = wished.metadata.labels.iter().flatten();
-    let labelled =
-        labels.clone().all(|(key, value)| current.metadata.labels.iter().flatten().any(|at| at == (key, value)));
+    let metadata = owned::difference(&current.metadata, &wished.metadata);
     let empty = Data::new();
     let (before, after) = (current.data.as_ref().unwrap_or(&empty), wished.data.as_ref().unwrap_or(&empty));
-    if owned && labelled && before == after {
+    if metadata.is_none() && before == after {
         return None;
     }
-    // An earlier incarnation of the object, as a restored backup has it, owns nothing any more.
-    let same = |other: &OwnerReference| (&other.kind, &other.name) == (&owner.kind, &owner.name);
-    let owners: Vec<_> = owners.iter().filter(|other| !same(other)).chain([owner]).collect();
     let removed = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), None));
     let data: BTreeMap<_, _> =
         after.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).chain(removed).collect();
-    Some(json!({
-        "metadata": {
-            "uid": current.metadata.uid,
-            "resourceVersion": current.metadata.resource_version,
-            "labels": wished.metadata.labels,
-            "ownerReferences": owners,
-        },
-        "data": data,
-    }))
+    Some(json!({ "metadata": owned::patch(&current.metadata, metadata), "data": data }))
 }
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
     use kube::{api::DynamicObject, core::TypeMeta};
 
     use super::*;
@@ -279,7 +233,7 @@ mod tests {
     fn what_is_as_wished_is_not_written() {
         let map = map_of(&object("u1"), "orders", data(&[("queueURL", "x")]));
         assert_eq!(difference(&map, &map), None);
-        assert!(is_of(&map, &object("u2")), "another incarnation recognises it");
+        assert!(owned::is_of(&map.metadata, CONNECTION_OF, &object("u2")), "another incarnation recognises it");
     }
 
     #[test]

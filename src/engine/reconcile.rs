@@ -12,21 +12,24 @@ use tracing::{info, warn};
 
 use super::{
     controller::Controller,
-    converge::{Sight, describe},
+    controller::Task,
+    converge::{Sight, describe, report},
     events::{self, Happening},
     faults::{Fault, THROTTLED},
     identity,
-    kind::{Kind, Past},
+    kind::{Kind, Past, Published},
     lifecycle::{Course, Facts, course},
     memory::Memory,
     objects::{KubeError, Object, ObjectKey, Standing, Writer},
-    status::{Stage, Usable, Verdict, conditions, merge_patch},
+    status::{Stage, Usable, Verdict, conditions, is_true, merge_patch, overlay},
+    sweep::Sighting,
 };
 use crate::{
     accounts::{account::Account, choice::Refusal},
     aws::{errors::ErrorClass, identity::Identity},
-    crd::{self, spec::Adoption, status::ResourceIdentity},
+    crd::{self, spec::Adoption},
     queue::{
+        flow::Priority,
         scheduler::{Next, Ready},
         token::FlowToken,
     },
@@ -50,10 +53,20 @@ pub struct Run<'a, K: Kind> {
     pub(super) happened: Vec<Happening>,
     /// The fields that are managed from now on, where that was decided.
     pub(super) managed: Option<Vec<String>>,
-    /// What the status is to say of the resource, once that was seen to be ours and in line.
-    seen: Map<String, Value>,
+    /// What the status is to say of the resource, once that was seen to be ours.
+    pub(super) seen: Map<String, Value>,
+    /// Status fields that were decided here and are told in any case; null takes one away.
+    pub(super) told: Map<String, Value>,
+    /// What a sweep has seen of the resource.
+    pub(super) sighting: Option<Sighting<K::Observed>>,
+    /// What made it due.
+    pub(super) priority: Priority,
+    /// When it began.
+    pub(super) started: Instant,
     /// Whether the resource was looked for and is not there.
     pub(super) absent: bool,
+    /// Whether the resource was seen to be of no use now.
+    pub(super) unusable: bool,
     pub(super) failures: u32,
     /// The account that it is of.
     pub(super) account: Result<Arc<Account>, Refusal>,
@@ -67,11 +80,11 @@ impl<'a, K: Kind> Run<'a, K> {
         controller: &'a Controller<K>,
         object: Object,
         memory: Memory<K::Handle>,
-        ready: Ready<ObjectKey>,
+        key: ObjectKey,
+        ready: &Ready<Task>,
         token: FlowToken,
         permit: Permit,
     ) -> Self {
-        let Ready { key, failures, .. } = ready;
         let account = controller.context.accounts.resolve(&key.namespace, object.account_ref());
         Self {
             controller,
@@ -83,8 +96,13 @@ impl<'a, K: Kind> Run<'a, K> {
             happened: Vec::new(),
             managed: None,
             seen: Map::new(),
+            told: Map::new(),
+            sighting: None,
+            priority: ready.priority,
+            started: Instant::now(),
             absent: false,
-            failures,
+            unusable: false,
+            failures: ready.failures,
             account,
             changes: false,
         }
@@ -98,14 +116,14 @@ impl<'a, K: Kind> Run<'a, K> {
             self.memory.rejections = 0;
         }
         let lagged = self.object.standing() == Standing::Changed;
-        let mut outcome = self.steps().await;
+        let mut outcome = Box::pin(self.steps()).await;
         if let Err(Fault::Outdated(fresh)) = outcome {
             if fresh.uid() != self.object.uid() {
                 // Another object, perhaps of another shard: it has an event of its own.
                 return (Next::Again(WITHOUT_PERMIT), self.memory);
             }
             self.begin_again(*fresh);
-            outcome = self.steps().await;
+            outcome = Box::pin(self.steps()).await;
         }
         let came_through = outcome.is_ok();
         let next = match outcome {
@@ -132,7 +150,8 @@ impl<'a, K: Kind> Run<'a, K> {
         self.memory.confirmed = true;
         self.happened.clear();
         self.seen.clear();
-        (self.managed, self.absent, self.changes) = (None, false, false);
+        self.told.clear();
+        (self.managed, self.absent, self.unusable, self.changes) = (None, false, false, false);
     }
 
     /// Makes sure, before the first change in a leadership, that the object is what was decided on: the watch
@@ -165,6 +184,9 @@ impl<'a, K: Kind> Run<'a, K> {
         if fault.is_no_permit() {
             return Next::Again(WITHOUT_PERMIT);
         }
+        if matches!(fault, Fault::Unseen) {
+            return Next::Resume;
+        }
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
         if let Fault::NotOurs(_) = fault {
             // What is there was not made by us, and what we wanted to set was not set.
@@ -175,7 +197,7 @@ impl<'a, K: Kind> Run<'a, K> {
             self.tell(None).await;
             return if matches!(fault, Fault::Kube(KubeError::Gone)) { Next::Wait } else { Next::Backoff };
         };
-        let usable = if self.absent { Usable::No } else { verdict.usable };
+        let usable = if self.absent || self.unusable { Usable::No } else { verdict.usable };
         let fields = std::mem::take(&mut self.seen);
         self.conclude(&Verdict { usable, fields, ..verdict }).await
     }
@@ -191,10 +213,13 @@ impl<'a, K: Kind> Run<'a, K> {
             Course::Leave => Ok(None),
             Course::Pause => Ok(Some(paused(Stage::Paused))),
             Course::PauseDeletion => Ok(Some(paused(Stage::DeletionBlocked))),
-            Course::Dispose => self.dispose().await,
-            Course::Release => self.release("Released", "management is Observe: left as it is").await,
+            Course::Dispose => Box::pin(self.dispose()).await,
+            Course::Release => {
+                self.disown_secrets().await?; // writes Kubernetes
+                self.release("Released", "management is Observe: left as it is").await
+            }
             Course::Observe => self.observe_only().await.map(Some),
-            Course::Manage => self.manage().await.map(Some),
+            Course::Manage => Box::pin(self.manage()).await.map(Some),
         }
     }
 
@@ -205,18 +230,20 @@ impl<'a, K: Kind> Run<'a, K> {
         self.admit_use(&spec, &identity)?; // decides
         let desired = self.desired(&spec, &identity)?; // decides
         let aws = self.aws(&identity)?;
-        self.check_connection(&spec).await?; // reads Kubernetes, before the first create
+        let published = self.check_connection(&spec).await?; // reads Kubernetes, before the first create
         self.hold_account().await?; // writes the AWSAccount, once a namespace
         self.claim_object(&identity).await?; // writes Kubernetes, once
-        let sight = match self.look(&aws, &identity, fresh).await? {
-            Some(sight) => sight,                                             // read AWS
-            None => self.create(&aws, &spec, &mut identity, &desired).await?, // writes AWS
+        let mut sight = match self.look(&aws, &identity, fresh && !published).await? {
+            Some(sight) => sight,                                                       // read AWS
+            None => Box::pin(self.create(&aws, &spec, &mut identity, &desired)).await?, // writes AWS
         };
-        let executed = self.correct(&aws, &spec, &mut identity, &sight, &desired).await?; // writes AWS, on a difference
-        self.seen = report::<K>(&identity, &sight);
+        let executed = self.correct(&aws, &spec, &mut identity, &mut sight, &desired).await?; // writes AWS, on a difference
         self.publish(&spec, &identity, &sight, &desired).await?; // writes Kubernetes, on a difference
+        self.forget_wish().await?; // writes Kubernetes, after a wished creation
         let fields = std::mem::take(&mut self.seen);
-        Ok(Verdict { fields, ..Verdict::in_sync(executed, self.poll()) })
+        let state = K::state(&sight.observed);
+        let was_ready = is_true(&self.object.status(), "Ready");
+        Ok(Verdict { fields, ..Verdict::done(executed, &state, was_ready, self.poll(), self.soon()) })
     }
 
     async fn observe_only(&mut self) -> Result<Verdict, Fault> {
@@ -238,10 +265,13 @@ impl<'a, K: Kind> Run<'a, K> {
             return Ok(Verdict { usable: Usable::No, ..verdict });
         };
         self.check_observation(&aws, &sight).await?; // reads AWS, once
-        let past = Past { managed: &[], settling: &self.memory.settling(Instant::now()) };
+        let past = Past { managed: &[], settling: &self.memory.settling(Instant::now()), password: None };
         let plan = K::plan(&desired, &sight.observed, &past); // decides
-        self.publish(&spec, &identity, &sight, &desired).await?; // writes Kubernetes, on a difference
-        let differences: Vec<_> = plan.differences.iter().chain(&plan.immutable).cloned().collect();
+        if K::PUBLISHES == Published::ConfigMap {
+            self.publish(&spec, &identity, &sight, &desired).await?; // writes Kubernetes, on a difference
+        }
+        let refused = plan.refused.iter().map(|refused| &refused.difference);
+        let differences: Vec<_> = plan.differences.iter().chain(refused).cloned().collect();
         let verdict = match differences.as_slice() {
             [] => Verdict::new(Stage::Observed { same: true }, "Observed", "management is Observe", self.poll()),
             differences => Verdict::new(
@@ -251,7 +281,8 @@ impl<'a, K: Kind> Run<'a, K> {
                 self.poll(),
             ),
         };
-        Ok(Verdict { usable: Usable::Yes, fields: report::<K>(&identity, &sight), ..verdict })
+        let usable = if K::state(&sight.observed).is_usable() { Usable::Yes } else { Usable::No };
+        Ok(Verdict { usable, fields: report::<K>(&identity, &sight, &plan.pending), ..verdict })
     }
 
     /// The object's identity, and whether it is fixed only now and nothing can exist for it.
@@ -282,12 +313,20 @@ impl<'a, K: Kind> Run<'a, K> {
         }
     }
 
-    async fn check_connection(&self, spec: &K::Spec) -> Result<(), Fault> {
+    /// Makes sure that the name of what is published is free. Whether something of this object is there already:
+    /// an earlier one of its name may have left it, together with its resource.
+    async fn check_connection(&self, spec: &K::Spec) -> Result<bool, Fault> {
         match self.connection_name(K::common(spec)) {
             Some(name) if K::handle(&self.object.status()).is_none() && self.memory.handle.is_none() => {
-                self.controller.context.connections.check_free(&self.object, &name).await
+                match K::PUBLISHES {
+                    Published::ConfigMap => {
+                        self.controller.context.connections.check_free(&self.object, &name).await?;
+                        Ok(false)
+                    }
+                    Published::Secret => self.check_secret_free(spec, &name).await,
+                }
             }
-            _ => Ok(()),
+            _ => Ok(false),
         }
     }
 
@@ -298,12 +337,15 @@ impl<'a, K: Kind> Run<'a, K> {
         sight: &Sight<K>,
         desired: &K::Desired,
     ) -> Result<(), Fault> {
+        let data = self.connection(identity, sight, desired);
+        if K::PUBLISHES == Published::Secret {
+            return self.publish_secret(spec, data).await;
+        }
         let common = K::common(spec);
         let connections = &self.controller.context.connections;
         let name = self.connection_name(common);
-        if let Some(name) = &name {
+        if let (Some(name), Some(data)) = (&name, data) {
             let given = common.connection.clone().unwrap_or_default();
-            let data = K::connection(identity, &sight.handle, desired);
             let data = data.into_iter().map(|(key, value)| (given.key(&key).to_owned(), value)).collect();
             connections.publish(&self.permit, &self.object, name, data).await?;
         }
@@ -319,6 +361,19 @@ impl<'a, K: Kind> Run<'a, K> {
         let Self { controller, permit, key, .. } = self;
         let new = !self.object.has_finalizer();
         Ok(controller.context.accounts.hold(permit, self.account()?, &key.namespace, new).await?)
+    }
+
+    /// Takes the annotation away that let a resource be created again: it holds for once.
+    async fn forget_wish(&mut self) -> Result<(), Fault> {
+        if K::RECREATES || self.object.annotation(crd::RECREATE).is_none() {
+            return Ok(());
+        }
+        let without = Writer::without_annotation(&self.object, crd::RECREATE);
+        self.controller.expect(&self.key, without.fingerprint());
+        self.object = self.controller.writer.unannotate(&self.permit, &self.object, crd::RECREATE).await?;
+        self.memory.written = self.object.version().map(str::to_owned);
+        self.memory.confirmed = true;
+        Ok(())
     }
 
     /// Sets finalizer and identity, where they are not as they should be.
@@ -344,6 +399,7 @@ impl<'a, K: Kind> Run<'a, K> {
             Some(managed) => drop(new.insert("managed".into(), json!(managed))),
             None => {}
         }
+        overlay(&mut new, std::mem::take(&mut self.told));
         if let Some(patch) = merge_patch(&old, &new).filter(|patch| self.worth_writing(verdict, patch)) {
             match self.controller.writer.status(&self.permit, &self.object, patch).await {
                 Ok(written) => {
@@ -404,12 +460,4 @@ fn paused(stage: Stage) -> Verdict {
         _ => format!("paused by the annotation {}", crd::PAUSED),
     };
     Verdict::new(stage, "Paused", message, Next::Wait)
-}
-
-fn report<K: Kind>(identity: &Identity, sight: &Sight<K>) -> Map<String, Value> {
-    let Identity { account_id, partition: _, region, name, adopted } = identity.clone();
-    let shown = ResourceIdentity { account_id, region, name, arn: identity.arn(K::SERVICE), adopted };
-    let mut fields = K::status(&sight.handle, &sight.observed);
-    fields.insert("identity".into(), json!(shown));
-    fields
 }

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use serde_json::{Map, Value, json};
 
-use super::converge::Executed;
+use super::{
+    converge::{Done, Executed},
+    kind::{Bearing, State},
+};
 use crate::queue::scheduler::Next;
 
 /// Where an object stands: the rows of the table of conditions in `docs/architecture.md`.
@@ -55,7 +58,7 @@ pub struct Verdict {
     pub message: String,
     /// Whether the resource is usable.
     pub usable: Usable,
-    /// Status fields that were seen or decided, beside the conditions.
+    /// Status fields that were seen or decided, beside the conditions; null takes one away.
     pub fields: Map<String, Value>,
     /// When to look again.
     pub next: Next,
@@ -78,7 +81,7 @@ impl Verdict {
     /// The status that follows from `old`, at `now`, for an object of `generation`.
     pub fn status(&self, old: &Map<String, Value>, generation: Option<i64>, now: Timestamp) -> Map<String, Value> {
         let mut status = old.clone();
-        status.extend(self.fields.clone());
+        overlay(&mut status, self.fields.clone());
         if let Some(generation) = generation {
             status.insert("observedGeneration".into(), json!(generation));
         }
@@ -140,10 +143,38 @@ impl Verdict {
 }
 
 impl Verdict {
-    /// All is well, after `executed`.
-    pub(super) fn in_sync(executed: Executed, next: Next) -> Self {
-        let (reason, message) = executed.corrected().unwrap_or_else(|| (IN_SYNC.into(), String::new()));
-        Self { usable: Usable::Yes, ..Self::new(Stage::InSync, &reason, message, next) }
+    /// What follows from `executed` for a resource in `state`. `was_ready`: its object was told to be ready.
+    /// The resource is looked at after `poll`, or after `soon` while it is about to be in another state.
+    pub(super) fn done(executed: Executed, state: &State, was_ready: bool, poll: Next, soon: Next) -> Self {
+        let Done { corrected, pending, waiting } = executed.done();
+        let next = if state.moves() || waiting.is_some() { soon } else { poll };
+        let usable = if state.is_usable() { Usable::Yes } else { Usable::No };
+        let of_state = |stage| {
+            let verdict = Self::new(stage, &state.reason, state.message.clone(), next);
+            Self { usable: usable.clone(), ..verdict }
+        };
+        match (state.bearing, waiting) {
+            (Bearing::Stuck, Some(waiting)) => {
+                let verdict = of_state(Stage::Stalled);
+                Self { message: format!("{}; {waiting}", verdict.message), ..verdict }
+            }
+            (Bearing::Stuck, None) => of_state(Stage::Stalled),
+            (Bearing::Underway, _) => of_state(Stage::Drifted),
+            (_, Some(waiting)) => {
+                // Usable for the first time only when it is as its spec says.
+                let usable = if was_ready { usable } else { Usable::No };
+                Self { usable, ..Self::new(Stage::Drifted, "ChangeWaiting", waiting, next) }
+            }
+            (Bearing::Resting, None) => of_state(Stage::InSync),
+            (Bearing::Available | Bearing::Busy, None) => {
+                let (reason, message) = match (pending, corrected) {
+                    (Some(pending), _) => ("ChangePending".into(), pending),
+                    (None, Some(corrected)) => corrected,
+                    (None, None) => (IN_SYNC.into(), String::new()),
+                };
+                Self { usable, ..Self::new(Stage::InSync, &reason, message, next) }
+            }
+        }
     }
 }
 
@@ -156,6 +187,16 @@ struct Say {
 impl Say {
     fn again(status: &'static str, before: &Condition) -> Self {
         Self { status, reason: before.reason.clone(), message: before.message.clone() }
+    }
+}
+
+/// Sets `fields` in a status; null takes one away.
+pub fn overlay(status: &mut Map<String, Value>, fields: Map<String, Value>) {
+    for (field, value) in fields {
+        match value {
+            Value::Null => drop(status.remove(&field)),
+            value => drop(status.insert(field, value)),
+        }
     }
 }
 
@@ -203,6 +244,11 @@ mod tests {
 
     const NEXT: Next = Next::Poll(Duration::from_secs(30));
 
+    fn in_sync(corrected: Option<(String, String)>) -> Verdict {
+        let executed = Executed::of(Done { corrected, ..Done::default() });
+        Verdict::done(executed, &State::AVAILABLE, true, NEXT, NEXT)
+    }
+
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
@@ -219,7 +265,7 @@ mod tests {
     fn the_table_of_conditions() {
         let verdict = |stage, usable| Verdict { usable, ..Verdict::new(stage, "Why", "why", NEXT) };
         let new = Map::new();
-        let was_ready = Verdict::in_sync(Executed::of(None), NEXT).status(&new, Some(1), at(0));
+        let was_ready = in_sync(None).status(&new, Some(1), at(0));
         for (stage, usable, of_new, of_ready) in [
             (Stage::New, Usable::AsBefore, "FFT-", "FFT-"),
             (Stage::InSync, Usable::Yes, "TT--", "TT--"),
@@ -241,6 +287,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_resource_s_state_and_its_changes_mean() {
+        use Bearing::{Available, Busy, Resting, Stuck, Underway};
+        let (poll, soon) = (NEXT, Next::Poll(Duration::from_secs(10)));
+        let none = || None;
+        let some = || Some("text".to_owned());
+        for (bearing, pending, waiting, was_ready, expected, reason, next) in [
+            (Available, none(), none(), false, "TT--", "InSync", poll),
+            (Busy, none(), none(), false, "TT--", "InSync", soon),
+            (Underway, none(), none(), false, "FFT-", "Word", soon),
+            (Underway, none(), some(), true, "FFT-", "Word", soon),
+            (Resting, none(), none(), true, "FT--", "Word", poll),
+            (Resting, none(), some(), true, "FFT-", "ChangeWaiting", soon),
+            (Stuck, some(), some(), true, "FF-T", "Word", soon),
+            (Stuck, none(), none(), true, "FF-T", "Word", poll),
+            (Available, some(), none(), false, "TT--", "ChangePending", poll),
+            (Available, some(), some(), true, "TFT-", "ChangeWaiting", soon),
+            (Available, none(), some(), false, "FFT-", "ChangeWaiting", soon),
+        ] {
+            let shown = format!("{bearing:?} {pending:?} {waiting:?} {was_ready}");
+            let state = State { bearing, reason: "Word".into(), message: "words".into() };
+            let executed = Executed::of(Done { pending, waiting, ..Done::default() });
+            let verdict = Verdict::done(executed, &state, was_ready, poll, soon);
+            assert_eq!((row(&verdict, &Map::new()).as_str(), verdict.reason.as_str()), (expected, reason), "{shown}");
+            assert_eq!(verdict.next, next, "{shown}");
+        }
+    }
+
+    #[test]
     fn nothing_new_is_no_patch_and_others_conditions_stay() {
         let mut old = Map::new();
         old.insert(
@@ -248,21 +322,21 @@ mod tests {
             json!([{"type": "Theirs", "status": "True", "reason": "R", "message": "",
             "lastTransitionTime": "2026-01-01T00:00:00Z"}]),
         );
-        let first = Verdict::in_sync(Executed::of(None), NEXT).status(&old, Some(1), at(0));
+        let first = in_sync(None).status(&old, Some(1), at(0));
         assert!(is_true(&first, "Theirs") && is_true(&first, "Ready"));
-        let second = Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(1), at(100));
+        let second = in_sync(None).status(&first, Some(1), at(100));
         assert_eq!(merge_patch(&first, &second), None);
     }
 
     #[test]
     fn what_was_corrected_stays_readable_until_the_spec_changes() {
-        let corrected = Verdict::in_sync(Executed::of(Some(("Corrected".into(), "delaySeconds".into()))), NEXT);
+        let corrected = in_sync(Some(("Corrected".into(), "delaySeconds".into())));
         let first = corrected.status(&Map::new(), Some(1), at(0));
         let synced = |status: &Map<String, Value>| {
             conditions(status).into_iter().find(|condition| condition.type_ == "Synced").unwrap().message
         };
-        assert_eq!(synced(&Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(1), at(9))), "delaySeconds");
-        assert_eq!(synced(&Verdict::in_sync(Executed::of(None), NEXT).status(&first, Some(2), at(9))), "");
+        assert_eq!(synced(&in_sync(None).status(&first, Some(1), at(9))), "delaySeconds");
+        assert_eq!(synced(&in_sync(None).status(&first, Some(2), at(9))), "");
     }
 
     fn json_object() -> impl Strategy<Value = Map<String, Value>> {

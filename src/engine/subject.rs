@@ -12,6 +12,7 @@ use super::{
     kind::{Kind, NotYet, Referent, Referents},
     objects::{ObjectKey, Standing},
     reconcile::Run,
+    sweep::SweepKey,
 };
 use crate::{
     accounts::account::{Account, Asking},
@@ -25,6 +26,8 @@ use crate::{
     settings,
 };
 
+/// The longest time between two looks at a resource that is about to be in another state.
+const SOON: Duration = Duration::from_secs(10);
 /// The prefix of tags in the list of managed fields.
 const TAG_FIELD: &str = "tags.";
 
@@ -184,11 +187,29 @@ impl<K: Kind> Run<'_, K> {
             failures: self.failures,
             rejections: self.memory.rejections,
             poll: self.poll_interval(),
+            swept: self.memory.sweep.is_some(),
         }
     }
 
     pub(super) fn poll(&self) -> Next {
         Next::Poll(self.poll_interval())
+    }
+
+    /// When to look again while the resource is about to be in another state.
+    pub(super) fn soon(&self) -> Next {
+        Next::Poll(self.poll_interval().min(SOON))
+    }
+
+    /// Whether the object's resource has been there.
+    pub(super) fn has_existed(&self) -> bool {
+        let recorded = || self.recorded_identity().ok().flatten().is_some_and(|identity| identity.created);
+        self.exists() || self.was_published() || recorded()
+    }
+
+    /// With which others the resource is looked at.
+    pub(super) fn sweep_key(&self, identity: &Identity) -> Result<SweepKey, Fault> {
+        let flow = Flow::new(&identity.account_id, &identity.region, K::SERVICE);
+        Ok(SweepKey { kind: K::KIND, flow, session: self.account()?.session(&self.key.namespace) })
     }
 
     /// How often the resource is looked at while it is in sync.

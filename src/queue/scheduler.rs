@@ -53,6 +53,8 @@ pub enum Next {
     Throttled,
     /// When somebody asks for it.
     Wait,
+    /// When somebody asks for it, as if it had not run.
+    Resume,
 }
 
 /// A key that is to run now.
@@ -445,12 +447,13 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
     fn decide(&mut self, id: usize, run: Running, ended: Ended, now: Instant) -> Option<(Priority, Instant)> {
         let (epoch, jitter) = (self.epoch, ended.jitter.clamp(0.0, 1.0));
         let entry = self.entry(id)?;
-        if !matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_)) {
+        if !matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_) | Next::Resume) {
             (entry.failures, entry.backoff_until) = (0, None);
         }
         let (flow, calls, phase, old) = (entry.flow, entry.calls, entry.phase, entry.load);
         // What goes on being polled when this is over still counts.
-        let mut load = if matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_)) { old } else { 0 };
+        let unchanged = matches!(ended.next, Next::Backoff | Next::Throttled | Next::Again(_) | Next::Resume);
+        let mut load = if unchanged { old } else { 0 };
         let due = match ended.next {
             Next::Poll(wished) => {
                 load = load_of(calls.poll, wished);
@@ -471,7 +474,7 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
             }
             Next::Again(pause) => Some((run.priority, now + pause)),
             Next::Throttled => Some((run.priority, now + AFTER_THROTTLE.mul_f64(jitter))),
-            Next::Wait => None,
+            Next::Wait | Next::Resume => None,
         };
         if !matches!(ended.next, Next::Poll(_)) {
             self.flows.reload(flow, old, load);

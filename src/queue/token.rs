@@ -84,6 +84,11 @@ impl FlowToken {
         Self::new(flow.clone(), 0, None, self.0.listener.clone())
     }
 
+    /// For how long AWS has not answered, where no call is let through.
+    pub fn shut_for(&self) -> Option<Duration> {
+        self.0.shut_for
+    }
+
     /// How many calls were reserved and not made.
     pub fn unused(&self) -> u32 {
         self.0.reserved.load(Ordering::Relaxed)

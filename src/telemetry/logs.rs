@@ -26,8 +26,7 @@ pub fn init(format: LogFormat) -> Result<(), String> {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|e| format!("RUST_LOG={text:?}: {e}"))?,
         _ => EnvFilter::new(DEFAULT),
     };
-    // At trace level the SDK logs answers as they came, credentials included.
-    let safe = filter_fn(|event| !(event.target().starts_with("aws_") && *event.level() == Level::TRACE));
+    let safe = filter_fn(|event| !may_tell_secrets(event.target(), *event.level()));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => {
@@ -36,4 +35,14 @@ pub fn init(format: LogFormat) -> Result<(), String> {
         LogFormat::Json => logs.json().flatten_event(true).finish().with(safe).init(),
     }
     Ok(())
+}
+
+/// Whether events of this kind hold requests or answers as they are: at trace level the SDK logs those of AWS,
+/// and the client of the API server warns with the whole text of an answer that it can't read.
+fn may_tell_secrets(target: &str, level: Level) -> bool {
+    match level {
+        Level::TRACE => target.starts_with("aws_") || target.starts_with("kube_client"),
+        Level::WARN => target.starts_with("kube_client"),
+        _ => false,
+    }
 }

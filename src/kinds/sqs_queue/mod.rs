@@ -14,7 +14,7 @@ use kube::CustomResourceExt as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    accounts::account::{Named, NamedArn},
+    accounts::account::{Account, Named, NamedArn},
     aws::{
         Service,
         call::Regional,
@@ -22,8 +22,11 @@ use crate::{
         identity::Identity,
         tags::{TagChanges, Tags},
     },
-    crd::spec::CommonSpec,
-    engine::kind::{Kind, NotYet, Past, Plan, Referents},
+    crd::spec::{CommonSpec, DeletionPolicy},
+    engine::{
+        kind::{Created, End, Ending, Gone, Kind, NotYet, Past, Plan, Referents},
+        password::Password,
+    },
     queue::flow::Calls,
     shard::Permit,
 };
@@ -42,7 +45,7 @@ mod tests;
 pub struct SqsQueue;
 
 /// How calls address a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QueueUrl(pub String);
 
 impl Kind for SqsQueue {
@@ -55,13 +58,16 @@ impl Kind for SqsQueue {
     const APPEARS_WITHIN: Duration = Duration::from_secs(10);
     const CALLS: Calls = Calls { change: 2, poll: 1 };
     const TOTAL: &'static str = "sqs_total_queues";
+    const DELETION: &'static [DeletionPolicy] = &[DeletionPolicy::Delete, DeletionPolicy::Retain];
 
     type Client = aws_sdk_sqs::Client;
     type Spec = api::SQSQueueSpec;
     type Desired = plan::Desired;
     type Handle = QueueUrl;
     type Observed = plan::Observed;
+    type Creation = plan::Desired;
     type Change = plan::SetAttributes;
+    type Farewell = ();
 
     fn crd() -> CustomResourceDefinition {
         api::SQSQueue::crd()
@@ -97,6 +103,15 @@ impl Kind for SqsQueue {
         desired.attributes.keys().map(|attribute| attribute.field().to_owned()).collect()
     }
 
+    fn creation(
+        desired: &Self::Desired,
+        _identity: &Identity,
+        _account: &Account,
+        _password: Option<&Password>,
+    ) -> Result<Self::Creation, NotYet> {
+        Ok(desired.clone())
+    }
+
     fn plan(desired: &Self::Desired, observed: &Self::Observed, past: &Past<'_>) -> Plan<Self::Change> {
         plan::plan(desired, observed, past)
     }
@@ -121,8 +136,18 @@ impl Kind for SqsQueue {
         .collect()
     }
 
-    fn connection(identity: &Identity, handle: &Self::Handle, desired: &Self::Desired) -> BTreeMap<String, String> {
-        plan::connection(identity, handle, desired)
+    fn connection(
+        identity: &Identity,
+        handle: &Self::Handle,
+        _observed: &Self::Observed,
+        desired: &Self::Desired,
+        _password: Option<&Password>,
+    ) -> Option<BTreeMap<String, String>> {
+        Some(plan::connection(identity, handle, desired))
+    }
+
+    fn ending(_observed: Option<&Self::Observed>, _wish: &Ending<'_>) -> End<Self::Change, Self::Farewell> {
+        End::Delete(())
     }
 
     fn classify(code: &str, message: &str) -> Option<ErrorClass> {
@@ -149,10 +174,11 @@ impl Kind for SqsQueue {
         aws: &Regional<Self::Client>,
         permit: &Permit,
         identity: &Identity,
-        desired: &Self::Desired,
+        creation: &Self::Creation,
         tags: &Tags,
-    ) -> Result<Self::Handle, AwsError> {
-        aws::create(aws, permit, identity, desired, tags).await
+    ) -> Result<Created<Self>, AwsError> {
+        let handle = aws::create(aws, permit, identity, creation, tags).await?;
+        Ok(Created { handle, observed: None, told: Map::new(), has_password: false })
     }
 
     async fn change(
@@ -160,20 +186,26 @@ impl Kind for SqsQueue {
         permit: &Permit,
         handle: &Self::Handle,
         change: &Self::Change,
-    ) -> Result<(), AwsError> {
-        aws::set_attributes(aws, permit, handle, change).await
+    ) -> Result<Option<Self::Observed>, AwsError> {
+        aws::set_attributes(aws, permit, handle, change).await.map(|()| None)
     }
 
     async fn retag(
         aws: &Regional<Self::Client>,
         permit: &Permit,
+        _identity: &Identity,
         handle: &Self::Handle,
         changes: &TagChanges,
     ) -> Result<(), AwsError> {
         aws::retag(aws, permit, handle, changes).await
     }
 
-    async fn delete(aws: &Regional<Self::Client>, permit: &Permit, handle: &Self::Handle) -> Result<(), AwsError> {
-        aws::delete(aws, permit, handle).await
+    async fn delete(
+        aws: &Regional<Self::Client>,
+        permit: &Permit,
+        handle: &Self::Handle,
+        (): &Self::Farewell,
+    ) -> Result<Gone, AwsError> {
+        aws::delete(aws, permit, handle).await.map(|()| Gone::Now)
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     aws::{Service, identity::Identity},
-    engine::kind::{Difference, NotYet, Past, Plan, Referent, Referents},
+    engine::kind::{CREATE_ONLY, Difference, NotYet, Past, Plan, Referent, Referents, Refused},
 };
 
 /// The longest queue name, `.fifo` included.
@@ -139,8 +139,9 @@ pub fn plan(desired: &Desired, observed: &Observed, past: &Past<'_>) -> Plan<Set
     if desired.fifo != observed.fifo {
         let (actual, desired) = (observed.fifo.to_string(), desired.fifo.to_string());
         let settles_within = std::time::Duration::ZERO;
-        let immutable = Some(Difference { field: "fifoQueue".into(), actual, desired, settles_within });
-        return Plan { immutable, ..Plan::default() };
+        let difference = Difference { field: "fifoQueue".into(), actual, desired, settles_within };
+        let refused = Refused { reason: "ImmutableField", difference, why: CREATE_ONLY.into() };
+        return Plan { refused: Some(refused), ..Plan::default() };
     }
     let mut set = BTreeMap::new();
     let mut differences = Vec::new();
@@ -173,7 +174,7 @@ pub fn plan(desired: &Desired, observed: &Observed, past: &Past<'_>) -> Plan<Set
             .or_insert_with(|| Attribute::SqsManagedSseEnabled.default_value().into());
     }
     let changes = if set.is_empty() { Vec::new() } else { vec![SetAttributes(set)] };
-    Plan { changes, differences, immutable: None }
+    Plan { changes, differences, ..Plan::default() }
 }
 
 /// What applications need to reach the queue, and its dead-letter queue.

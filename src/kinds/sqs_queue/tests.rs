@@ -26,6 +26,7 @@ fn identity() -> Identity {
         region: "eu-west-1".into(),
         name: "orders".into(),
         adopted: false,
+        created: false,
     }
 }
 
@@ -39,7 +40,7 @@ fn desired_of(json: Value) -> Result<Desired, NotYet> {
 
 fn planned(desired: &Desired, observed: &Observed, managed: &[&str], settling: &Settling) -> Plan<SetAttributes> {
     let managed: Vec<String> = managed.iter().map(|field| (*field).to_owned()).collect();
-    plan(desired, observed, &Past { managed: &managed, settling })
+    plan(desired, observed, &Past { managed: &managed, settling, password: None })
 }
 
 /// What SQS has after a create or a change: it stores what it is given, and drops what is cleared.
@@ -119,7 +120,7 @@ fn a_queue_of_the_other_type_is_left_alone() {
     let desired = desired_of(json!({ "fifoQueue": true, "delaySeconds": 5 })).unwrap();
     let plan = planned(&desired, &Observed::default(), &[], &Settling::new());
     assert!(plan.changes.is_empty());
-    assert_eq!(plan.immutable.unwrap().field, "fifoQueue");
+    assert_eq!(plan.refused.unwrap().difference.field, "fifoQueue");
 }
 
 #[test]
@@ -263,7 +264,7 @@ proptest! {
     #[test]
     fn a_plan_leads_to_a_queue_that_needs_none(json in specs(), mut queue in queues(), managed in fields()) {
         let desired = desired_of(json).unwrap();
-        let past = Past { managed: &managed, settling: &Settling::new() };
+        let past = Past { managed: &managed, settling: &Settling::new(), password: None };
         let first = plan(&desired, &queue, &past);
         prop_assert!(first.changes.len() <= 1);
         for change in &first.changes {
@@ -276,7 +277,7 @@ proptest! {
     #[test]
     fn a_plan_touches_no_unmanaged_field(json in specs(), queue in queues(), managed in fields()) {
         let desired = desired_of(json).unwrap();
-        let plan = plan(&desired, &queue, &Past { managed: &managed, settling: &Settling::new() });
+        let plan = plan(&desired, &queue, &Past { managed: &managed, settling: &Settling::new(), password: None });
         for SetAttributes(set) in &plan.changes {
             for attribute in set.keys() {
                 let ours = desired.attributes.contains_key(attribute)
