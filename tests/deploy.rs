@@ -36,6 +36,7 @@ async fn the_kustomization_builds_and_is_accepted() -> Result<()> {
     let built = cluster.kubectl(&["kustomize", DEPLOY]).await?;
     let answer = judged(cluster, "kustomization", &built).await?;
     for object in [
+        "rdsinstances.aws.fairlead.dev",
         "sqsqueues.aws.fairlead.dev",
         "awsaccounts.aws.fairlead.dev",
         "serviceaccount/fairlead",
@@ -136,26 +137,57 @@ async fn the_samples_are_accepted() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_manifests_in_the_readme_are_accepted() -> Result<()> {
+async fn the_manifests_in_the_documents_are_accepted() -> Result<()> {
     let cluster = cluster().await?;
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"))?;
-    let blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let manifests: Vec<_> = blocks.filter(|block| block.starts_with("apiVersion:")).collect();
-    ensure!(manifests.len() >= 3, "README.md has {} manifests", manifests.len());
-    for (number, manifest) in manifests.into_iter().enumerate() {
-        judged(cluster, &format!("readme-{number}"), manifest).await?;
+    for document in ["README.md", "docs/databases.md"] {
+        let text = std::fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR")))?;
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let manifests: Vec<_> = blocks.filter(|block| block.starts_with("apiVersion:")).collect();
+        ensure!(manifests.len() >= 3, "{document} has {} manifests", manifests.len());
+        for (number, manifest) in manifests.into_iter().enumerate() {
+            judged(cluster, &format!("{}-{number}", document.replace('/', "-")), manifest).await?;
+        }
     }
     Ok(())
 }
 
 /// Neither more nor fewer: a missing one fails in production only, a needless one is a risk.
 #[test]
-fn the_iam_policy_lists_the_operations_that_are_called() -> Result<()> {
-    let granted = granted("sqs")?;
-    let calls = include_str!("../src/kinds/sqs_queue/aws.rs");
-    let called: BTreeSet<_> = operations(calls).map(|operation| format!("sqs:{operation}")).collect();
-    ensure!(called.len() > 5, "the calls were not recognised: {called:?}");
-    ensure!(granted == called, "granted: {granted:?}\ncalled: {called:?}");
+fn the_iam_policies_list_the_operations_that_are_called() -> Result<()> {
+    for (service, calls, besides) in [
+        ("sqs", include_str!("../src/kinds/sqs_queue/aws.rs"), BTreeSet::new()),
+        // AWS asks for the first where a deletion leaves a snapshot, and the second guards tags.
+        (
+            "rds",
+            include_str!("../src/kinds/rds_instance/aws.rs"),
+            BTreeSet::from(["CreateDBSnapshot", "ListTagsForResource"]),
+        ),
+    ] {
+        let called: BTreeSet<_> = operations(calls).collect();
+        ensure!(called.len() > 5, "the calls were not recognised: {called:?}");
+        let needed: BTreeSet<_> = called.union(&besides).map(|operation| format!("{service}:{operation}")).collect();
+        let granted = granted(service)?;
+        ensure!(granted == needed, "granted: {granted:?}\nneeded: {needed:?}");
+    }
+    Ok(())
+}
+
+/// What changes a database is granted for those with owner tags, and for names of other things that go with it.
+#[test]
+fn databases_of_others_are_out_of_reach() -> Result<()> {
+    for statement in statements("rds")? {
+        let actions = texts(&statement["Action"]);
+        let changes = actions.iter().any(|it| {
+            ["rds:Create", "rds:Restore", "rds:Modify", "rds:Reboot", "rds:Delete"]
+                .iter()
+                .any(|word| it.starts_with(word))
+        });
+        let databases = texts(&statement["Resource"]).iter().any(|it| it.ends_with(":db:*"));
+        let guarded = statement["Condition"]["Null"].as_object().is_some_and(|keys| {
+            keys.iter().any(|(key, absent)| key.ends_with("Tag/fairlead.dev/cluster") && absent == "false")
+        });
+        ensure!(!(changes && databases) || guarded, "{statement}");
+    }
     Ok(())
 }
 
@@ -169,11 +201,21 @@ fn the_policy_for_more_accounts_lists_what_is_called() -> Result<()> {
     Ok(())
 }
 
-/// The actions of a policy in deploy/iam.
+/// The actions of a policy in deploy/iam that are the service's own.
 fn granted(service: &str) -> Result<BTreeSet<String>> {
+    let actions = statements(service)?.into_iter().flat_map(|statement| texts(&statement["Action"]));
+    Ok(actions.filter(|action| action.starts_with(&format!("{service}:"))).collect())
+}
+
+fn statements(service: &str) -> Result<Vec<Value>> {
     let policy: Value = serde_json::from_str(&std::fs::read_to_string(format!("{DEPLOY}/iam/{service}.json"))?)?;
-    let actions = policy["Statement"][0]["Action"].as_array().context("no actions")?;
-    Ok(actions.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+    policy["Statement"].as_array().cloned().context("no statements")
+}
+
+/// A text, or a list of texts.
+fn texts(value: &Value) -> Vec<String> {
+    let one = value.as_str().map(str::to_owned);
+    one.into_iter().chain(value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)).collect()
 }
 
 /// The operations in `….read("Operation", …` and `….mutate(permit, "Operation", …`.

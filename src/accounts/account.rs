@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     aws::session::{Role, Session, session_name},
+    kinds::rds_instance::api::RDSInstanceDefaults,
     settings::{Pattern, Settings},
 };
 
@@ -259,8 +260,19 @@ impl Account {
         }
     }
 
-    fn called(&self) -> String {
-        format!("AWSAccount {}", self.name.as_deref().unwrap_or_default())
+    /// What new RDSInstances of `region` get for fields that they do not set.
+    pub fn rds_defaults(&self, region: &str) -> Option<&RDSInstanceDefaults> {
+        self.spec.rds_instance_defaults.iter().flatten().find(|defaults| defaults.region == region)
+    }
+
+    /// The regions for which it says that.
+    pub fn rds_default_regions(&self) -> impl Iterator<Item = &str> {
+        self.spec.rds_instance_defaults.iter().flatten().map(|defaults| defaults.region.as_str())
+    }
+
+    /// The AWSAccount, for messages.
+    pub(crate) fn called(&self) -> String {
+        format!("AWSAccount {}", self.name.as_deref().unwrap_or(DEFAULT))
     }
 
     /// Why nothing can be done: AWS refuses the role, or its credentials, with `error`.
@@ -315,6 +327,16 @@ mod tests {
         assert!(!open.may_adopt(object) && !open.may_observe(object));
         assert!(account(json!({ "allowAdoption": ["shop/*"] })).may_adopt(object));
         assert!(account(json!({ "allowObserve": ["shop/*"] })).may_observe(object));
+    }
+
+    #[test]
+    fn defaults_for_databases_are_those_of_the_region() {
+        let list = json!([{ "region": "eu-west-1", "port": 5_432 }, { "region": "eu-west-2", "port": 5_433 }]);
+        let with = account(json!({ "rdsInstanceDefaults": list }));
+        for (region, port) in [("eu-west-1", Some(5_432)), ("eu-west-2", Some(5_433)), ("eu-west-3", None)] {
+            assert_eq!(with.rds_defaults(region).and_then(|defaults| defaults.port), port, "{region}");
+        }
+        assert_eq!(account(json!({})).rds_defaults("eu-west-1"), None);
     }
 
     #[test]

@@ -5,7 +5,10 @@ use kube::{CustomResource, CustomResourceExt as _, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::crd::status::{Condition, ConditionSchema};
+use crate::{
+    crd::status::{Condition, ConditionSchema},
+    kinds::rds_instance::api::RDSInstanceDefaults,
+};
 
 /// The Kubernetes kind.
 pub const KIND: &str = "AWSAccount";
@@ -106,6 +109,12 @@ pub struct AWSAccountSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "seconds")]
     pub poll_interval_seconds: Option<u32>,
+
+    /// What new RDSInstances get for fields that they do not set, a region each. Only the creating call
+    /// uses it: a change here changes no instance that exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["region"]))]
+    pub rds_instance_defaults: Option<Vec<RDSInstanceDefaults>>,
 }
 
 /// What is known of an account.

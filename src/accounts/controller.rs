@@ -106,7 +106,7 @@ fn lose(context: &Context, attendants: &mut Attendants, name: &str) {
 fn requeue(context: &Context, objects: Vec<ObjectKey>) {
     // Until reconciles begin, every object waits for its first one anyway.
     for key in objects.into_iter().filter(|_| context.accounts.knows_objects()) {
-        context.queue.wake(&key, Priority::Progress);
+        context.queue.wake(&(&key).into(), Priority::Progress);
     }
 }
 

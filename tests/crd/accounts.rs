@@ -1,20 +1,14 @@
 //! The API of an AWSAccount: what an administrator may write, every field and every rule.
 
-use std::collections::BTreeSet;
-
-use anyhow::{Result, ensure};
-use fairlead::accounts::api::AWSAccountSpec;
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, PostParams},
-    core::{GroupVersionKind, Request},
-};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::{
-    cases::{Case, Server, accepted, refusal, refused},
-    coverage::leaves,
-    manifest,
+    cases::{ACCOUNT, Case, accepted, check, refused},
+    common::values_of,
+    coverage::covered,
+    numbers::{ranges_of, switches_of},
+    rds::rules::{STORAGE, subnet_group_cases, window_cases},
 };
 
 const NEEDED: &str = "spec.roleARN is needed: name the IAM role that the operator assumes (only the AWSAccount called \
@@ -22,14 +16,9 @@ const NEEDED: &str = "spec.roleARN is needed: name the IAM role that the operato
 const FORBIDDEN: &str = "spec.roleARN, spec.externalID and spec.perNamespaceSession are not for the AWSAccount called \
                          default, which stands for the operator's own credentials: remove them, or choose another name";
 
-/// A valid spec with one field as given; null takes it away.
+/// A spec with one field as given; null takes it away.
 fn with(field: &str, value: Value) -> Value {
-    let mut spec = json!({ "roleARN": "arn:aws:iam::111122223333:role/fairlead", "allowedNamespaces": ["shop"] });
-    spec[field] = value;
-    if spec[field].is_null() {
-        spec.as_object_mut().map(|spec| spec.remove(field));
-    }
-    spec
+    json!({ field: value })
 }
 
 fn roles() -> Vec<Case> {
@@ -106,47 +95,60 @@ fn numbers() -> Vec<Case> {
     cases
 }
 
+/// What new databases get in a region.
+fn databases() -> Vec<Case> {
+    let region = |region: &str| json!({ "rdsInstanceDefaults": [{ "region": region }] });
+    let storage = |kind: &str, size: i64| json!({ "rdsInstanceDefaults": [{ "region": "eu-west-1", "storageType": kind, "allocatedStorage": size }] });
+    let mut cases = ranges_of(&[("allocatedStorage", 5, 65_536), ("port", 1_150, 65_535)], with_default);
+    cases.extend(switches_of(&["multiAZ"], with_default));
+    cases.extend(values_of("storageType", &["gp2", "gp3", "io1", "io2", "standard"], with_default));
+    for case in &mut cases {
+        // The path of the field is within the list.
+        case.refused = case.refused.as_ref().map(|refused| refused.replace("spec.", "spec.rdsInstanceDefaults[0]."));
+    }
+    cases.extend(window_cases(|field, text| with_default(field, json!(text))));
+    cases.extend(subnet_group_cases(|field, text| with_default(field, json!(text))));
+    let wrong = |field: &str| format!("spec.rdsInstanceDefaults[0].{field} in body should ");
+    cases.extend([
+        accepted(region("us-gov-west-1")),
+        refused(region("EU"), wrong("region")),
+        refused(json!({ "rdsInstanceDefaults": [{}] }), "spec.rdsInstanceDefaults[0].region: Required value"),
+        refused(
+            json!({ "rdsInstanceDefaults": [{ "region": "eu-west-1" }, { "region": "eu-west-1", "port": 5_432 }] }),
+            "spec.rdsInstanceDefaults[1]: Duplicate value",
+        ),
+        accepted(json!({ "rdsInstanceDefaults": [{ "region": "eu-west-1" }, { "region": "eu-west-2" }] })),
+        accepted(with_default("vpcSecurityGroupIds", json!(["sg-0a1b"]))),
+        refused(with_default("vpcSecurityGroupIds", json!([])), wrong("vpcSecurityGroupIds")),
+        accepted(with_default("kmsKeyId", json!("alias/a"))),
+        refused(with_default("kmsKeyId", json!("")), wrong("kmsKeyId")),
+        accepted(with_default("instanceClass", json!("db.t4g.micro"))),
+        refused(with_default("instanceClass", json!("t4g.micro")), wrong("instanceClass")),
+        accepted(storage("gp3", 20)),
+        refused(storage("gp3", 19), STORAGE),
+        refused(storage("io1", 99), STORAGE),
+        refused(storage("standard", 3_073), STORAGE),
+        refused(with_default("engine", json!("postgres")), "unknown field \"spec.rdsInstanceDefaults[0].engine\""),
+    ]);
+    let many = |count: usize| {
+        let name =
+            |n: usize| format!("eu-{}-1", "abcdefgh".chars().cycle().skip(n % 8).take(1 + n / 8).collect::<String>());
+        json!({ "rdsInstanceDefaults": (0..count).map(|n| json!({ "region": name(n) })).collect::<Vec<_>>() })
+    };
+    cases.extend([accepted(many(64)), refused(many(65), "spec.rdsInstanceDefaults: Too many: 65")]);
+    cases
+}
+
+fn with_default(field: &str, value: Value) -> Value {
+    json!({ "rdsInstanceDefaults": [{ "region": "eu-west-1", field: value }] })
+}
+
 #[tokio::test]
 async fn every_rule_of_an_account_in_what_it_takes_and_in_what_it_refuses() -> Result<()> {
-    let client = Server::new().await?.cluster.admin_client().await?;
-    let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", "AWSAccount");
-    let accounts: Api<DynamicObject> =
-        Api::all_with(client.clone(), &ApiResource::from_gvk_with_plural(&kind, "awsaccounts"));
-    let mut wrong = Vec::new();
-    for Case { name, spec, refused } in [roles(), lists(), numbers()].concat() {
-        let object = json!({
-            "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": "AWSAccount",
-            "metadata": { "name": name }, "spec": spec,
-        });
-        let params = PostParams { dry_run: true, ..PostParams::default() };
-        let mut request = Request::new(accounts.resource_url()).create(&params, serde_json::to_vec(&object)?)?;
-        *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse()?;
-        let answer = refusal(client.request::<DynamicObject>(request).await)?;
-        let fits = match (&refused, &answer) {
-            // What the schema takes, the operator has to understand.
-            (None, None) => serde_json::from_value::<AWSAccountSpec>(spec.clone()).is_ok(),
-            (Some(message), Some(answer)) => answer.contains(message.as_str()),
-            _ => false,
-        };
-        if !fits {
-            wrong.push(format!("{name} {spec}\n  expected: {refused:?}\n  answered: {answer:?}"));
-        }
-    }
-    ensure!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    Ok(())
+    check(&ACCOUNT, [roles(), lists(), numbers(), databases()].concat()).await
 }
 
 #[test]
 fn no_field_and_no_rule_of_an_account_is_without_a_case() -> Result<()> {
-    let mut schema = manifest::schema_of("awsaccounts")?;
-    let cases = [roles(), lists(), numbers()].concat();
-    let mut fields = BTreeSet::new();
-    leaves(&schema["properties"]["spec"], "", &mut fields);
-    fields.retain(|field| !cases.iter().any(|case| case.refused.is_none() && case.spec.pointer(field).is_some()));
-    ensure!(fields.is_empty(), "no case sets {fields:?}");
-    let mut rules = Vec::new();
-    manifest::each_rule(&mut schema, &mut |rule| rules.extend(rule["message"].as_str().map(str::to_owned)));
-    rules.retain(|message| !cases.iter().any(|case| case.refused.as_ref() == Some(message)));
-    ensure!(rules.is_empty(), "no case is refused by {rules:?}");
-    Ok(())
+    covered(&ACCOUNT, [roles(), lists(), numbers(), databases()].concat(), &[])
 }

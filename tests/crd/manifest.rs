@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use kube::api::{Api, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use crate::cases::Server;
+use crate::cases::{SQS, Server};
 
 const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/crds");
-const ALL: [&str; 2] = ["sqsqueues", "awsaccounts"];
+const ALL: [&str; 3] = ["sqsqueues", "rdsinstances", "awsaccounts"];
 
 fn file(plural: &str) -> Result<String> {
     Ok(fs::read_to_string(format!("{DIRECTORY}/{plural}.yaml"))?)
@@ -19,13 +19,8 @@ fn crd(plural: &str) -> Result<Value> {
     Ok(serde_yaml_ng::from_str(&file(plural)?)?)
 }
 
-/// The schema of the only version of SQSQueue.
-pub fn schema() -> Result<Value> {
-    schema_of("sqsqueues")
-}
-
 /// The schema of the only version of a CRD.
-pub fn schema_of(plural: &str) -> Result<Value> {
+pub fn schema(plural: &str) -> Result<Value> {
     let schema = crd(plural)?.pointer("/spec/versions/0/schema/openAPIV3Schema").cloned();
     schema.context("the CRD has no schema")
 }
@@ -63,7 +58,7 @@ fn the_file_is_what_the_command_prints() -> Result<()> {
 
 #[tokio::test]
 async fn nothing_prunes_it() -> Result<()> {
-    let server = Server::new().await?;
+    let server = Server::new(&SQS).await?;
     for plural in ALL {
         let crd = format!("{plural}.aws.fairlead.dev");
         let stored = server.cluster.kubectl(&["get", "crd", &crd, "-o", "json"]).await?;
@@ -83,7 +78,7 @@ async fn nothing_prunes_it() -> Result<()> {
 /// of them together have to stay within a fourth of what this one allows.
 #[tokio::test]
 async fn rules_are_far_from_the_cost_limit() -> Result<()> {
-    let cluster = Server::new().await?.cluster;
+    let cluster = Server::new(&SQS).await?.cluster;
     for plural in ALL {
         let mut crd = crd(plural)?;
         crd["metadata"] = json!({ "name": format!("{plural}.budget.example.com") });

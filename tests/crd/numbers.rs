@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::cases::{Case, accepted, check, refused};
+use crate::cases::{Case, SQS, accepted, check, refused};
 
 /// Field, least and greatest value.
 const RANGES: [(&str, i64, i64); 7] = [
@@ -43,7 +43,16 @@ fn with(field: &str, value: Value) -> Value {
 }
 
 pub fn ranges() -> Vec<Case> {
-    let of = |(field, least, greatest): (&str, i64, i64)| {
+    ranges_of(&RANGES, with)
+}
+
+pub fn switches() -> Vec<Case> {
+    switches_of(&SWITCHES, with)
+}
+
+/// Both ends of each range, and what is beyond them. `with` makes the spec with one field.
+pub fn ranges_of(ranges: &[(&str, i64, i64)], with: fn(&str, Value) -> Value) -> Vec<Case> {
+    let of = |&(field, least, greatest): &(&str, i64, i64)| {
         let beyond = |word: &str, limit: i64| format!("spec.{field} in body should be {word} than or equal to {limit}");
         [
             accepted(with(field, json!(least))),
@@ -52,48 +61,64 @@ pub fn ranges() -> Vec<Case> {
             refused(with(field, json!(greatest + 1)), beyond("less", greatest)),
         ]
     };
-    RANGES.into_iter().flat_map(of).collect()
+    ranges.iter().flat_map(of).collect()
 }
 
-pub fn switches() -> Vec<Case> {
-    SWITCHES.iter().flat_map(|field| [true, false].map(|value| accepted(with(field, json!(value))))).collect()
+/// Both values of each switch.
+pub fn switches_of(switches: &[&str], with: fn(&str, Value) -> Value) -> Vec<Case> {
+    switches.iter().flat_map(|field| [true, false].map(|value| accepted(with(field, json!(value))))).collect()
 }
 
-#[tokio::test]
-async fn ranges_end_where_those_of_sqs_end() -> Result<()> {
-    check(ranges()).await
-}
-
-#[tokio::test]
-async fn switches_take_both_values() -> Result<()> {
-    check(switches()).await
-}
-
-#[tokio::test]
-async fn values_of_the_wrong_type_are_refused_by_field() -> Result<()> {
+/// A value of another type in each field.
+pub fn wrong_types(kinds: &[(&str, &[&str])], with: fn(&str, Value) -> Value) -> Vec<Case> {
     let wrong = |field: &str, value: Value, kind: &str| {
         refused(with(field, value), format!("spec.{field} in body must be of type {kind}"))
     };
     let mut cases = Vec::new();
-    for (field, _, _) in RANGES {
-        cases.push(wrong(field, json!("60"), "integer"));
-        cases.push(wrong(field, json!(60.5), "int"));
+    for (kind, fields) in kinds {
+        for field in *fields {
+            match *kind {
+                "integer" => {
+                    cases.push(wrong(field, json!("60"), "integer"));
+                    cases.push(wrong(field, json!(60.5), "int"));
+                }
+                "boolean" => cases.push(wrong(field, json!("true"), "boolean")),
+                "string" => cases.push(wrong(field, json!(5), "string")),
+                "array" => cases.push(wrong(field, json!("a"), "array")),
+                _ => cases.push(wrong(field, json!(["a"]), "object")),
+            }
+        }
     }
-    cases.extend(SWITCHES.iter().map(|field| wrong(field, json!("true"), "boolean")));
-    cases.extend(TEXTS.iter().map(|field| wrong(field, json!(5), "string")));
-    cases.extend(OBJECTS.iter().map(|field| wrong(field, json!(["a"]), "object")));
-    cases.push(refused(json!({ "tags": { "team": 5 } }), "spec.tags.team in body must be of type string"));
+    cases
+}
+
+#[tokio::test]
+async fn ranges_end_where_those_of_sqs_end() -> Result<()> {
+    check(&SQS, ranges()).await
+}
+
+#[tokio::test]
+async fn switches_take_both_values() -> Result<()> {
+    check(&SQS, switches()).await
+}
+
+#[tokio::test]
+async fn values_of_the_wrong_type_are_refused_by_field() -> Result<()> {
+    let numbers = RANGES.map(|(field, _, _)| field);
+    let kinds: [(&str, &[&str]); 4] =
+        [("integer", &numbers), ("boolean", &SWITCHES), ("string", &TEXTS), ("object", &OBJECTS)];
+    let mut cases = wrong_types(&kinds, with);
     let keys = json!({ "connection": { "keys": { "queueURL": 5 } } });
     cases.push(refused(keys, "spec.connection.keys.queueURL in body must be of type string"));
     cases.push(refused(json!("none"), "spec in body must be of type object"));
-    check(cases).await
+    check(&SQS, cases).await
 }
 
 #[tokio::test]
 async fn a_field_that_is_not_known_is_refused_by_name() -> Result<()> {
-    check(vec![
+    let cases = vec![
         refused(json!({ "delaySecond": 1 }), "unknown field \"spec.delaySecond\""),
         refused(json!({ "redrivePolicy": { "maxReceive": 1 } }), "unknown field \"spec.redrivePolicy.maxReceive\""),
-    ])
-    .await
+    ];
+    check(&SQS, cases).await
 }

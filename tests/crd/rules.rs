@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::cases::{Case, accepted, check, refused};
+use crate::cases::{Case, SQS, accepted, check, refused};
 
 const NAME: &str = "name: 1 to 80 of letters, digits, - and _, with .fifo at the end for a FIFO queue";
 const NAME_LENGTH: &str =
@@ -116,20 +116,6 @@ pub fn dead_letters() -> Vec<Case> {
     ]
 }
 
-pub fn tags() -> Vec<Case> {
-    let tag = |key: &str| json!({ "tags": { key: "value" } });
-    let reserved = "tags: keys that begin with fairlead.dev/ or aws: are reserved";
-    let length = "tags: a key has 1 to 128 characters";
-    vec![
-        accepted(tag("my.fairlead.dev/team")),
-        refused(tag("fairlead.dev/uid"), reserved),
-        refused(tag("aws:cloudformation:stack-name"), reserved),
-        accepted(tag(&long(128))),
-        refused(tag(&long(129)), length),
-        refused(tag(""), length),
-    ]
-}
-
 pub fn connection_keys() -> Vec<Case> {
     let keys = |keys: Value| json!({ "connection": { "keys": keys } });
     let known = "connection.keys: published are queueName, queueURL, queueARN, region, deadLetterQueueName, \
@@ -150,35 +136,30 @@ pub fn connection_keys() -> Vec<Case> {
 
 #[tokio::test]
 async fn a_name_is_one_for_its_kind_of_queue() -> Result<()> {
-    check(names()).await
+    check(&SQS, names()).await
 }
 
 #[tokio::test]
 async fn an_object_whose_name_is_none_for_sqs_needs_another() -> Result<()> {
-    check(object_names()).await
+    check(&SQS, object_names()).await
 }
 
 #[tokio::test]
 async fn fifo_fields_need_a_fifo_queue() -> Result<()> {
-    check(fifo_fields()).await
+    check(&SQS, fifo_fields()).await
 }
 
 #[tokio::test]
 async fn a_kms_key_excludes_keys_that_sqs_owns() -> Result<()> {
-    check(encryption()).await
+    check(&SQS, encryption()).await
 }
 
 #[tokio::test]
 async fn a_dead_letter_queue_is_told_once_and_fits() -> Result<()> {
-    check(dead_letters()).await
-}
-
-#[tokio::test]
-async fn reserved_tags_are_refused() -> Result<()> {
-    check(tags()).await
+    check(&SQS, dead_letters()).await
 }
 
 #[tokio::test]
 async fn published_keys_stay_apart() -> Result<()> {
-    check(connection_keys()).await
+    check(&SQS, connection_keys()).await
 }
