@@ -118,6 +118,8 @@ fn wrong_usage_is_told_in_one_line() -> Result<()> {
         (vec!["run", "extra"], "unexpected argument 'extra'"),
         (vec!["run", "--region"], "a value is required for '--region <REGION>'"),
         (vec!["crds", "--markdown"], "unexpected argument '--markdown'"),
+        (vec!["orphans", "--regions", "eu-west-1"], "a similar argument exists: '--region'"),
+        (vec!["orphans", "--delete"], "unexpected argument '--delete'"),
     ] {
         let (line, _) = failure(2, &args, &[])?;
         assert!(line.contains(part) && line.contains("fairlead --help"), "{args:?}: {line}");

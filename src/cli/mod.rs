@@ -12,8 +12,10 @@ use clap::{
 
 use crate::{settings, telemetry::logs};
 
+mod columns;
 mod config;
 mod crds;
+mod orphans;
 mod run;
 mod status;
 
@@ -35,6 +37,8 @@ enum Command {
     Config(config::Args),
     /// Show who leads which shard, and what every replica does.
     Status(status::Args),
+    /// List database instances of this cluster whose object is gone. Changes nothing.
+    Orphans(orphans::Args),
 }
 
 /// Runs the command line of this process.
@@ -78,6 +82,7 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
         Command::Crds(args) => crds::main(args),
         Command::Config(args) => config::main(&args, matches),
         Command::Status(args) => status::main(args),
+        Command::Orphans(args) => orphans::main(args),
     }
 }
 

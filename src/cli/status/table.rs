@@ -1,6 +1,9 @@
 //! The report as text.
 
-use super::report::{Replica, Report, Role, Shard, State, shards_word};
+use super::{
+    super::columns::{aligned, printable},
+    report::{Replica, Report, Role, Shard, State, shards_word},
+};
 
 const NONE: &str = "-";
 
@@ -72,23 +75,6 @@ fn replica_row(replica: &Replica) -> [String; 7] {
         version.clone().unwrap_or(NONE.to_owned()),
         problem.clone().unwrap_or("ok".to_owned()),
     ]
-}
-
-/// Columns as wide as their widest cell.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<_> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
-        format!("{}\n", cells.join("   ").trim_end())
-    };
-    rows.iter().map(line).collect()
-}
-
-/// Names come from records that others can write: no control character reaches a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn number_or_none(number: Option<usize>) -> String {
