@@ -12,6 +12,7 @@ use fairlead_harness::{
     aws_proxy::AwsProxy,
     cluster::Cluster,
     emulator::{Account, Emulator},
+    fake_aws::FakeAws,
     operator::{Operator, OperatorSpec},
     sqs::sqs_client,
     wait::eventually,
@@ -29,6 +30,9 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Which AWS emulator a test runs on.
 #[derive(Clone, Copy, Debug)]
 pub enum Aws {
+    /// The harness's fake, which alone has databases.
+    #[allow(dead_code, reason = "for suites that share this file")]
+    Fake,
     /// ministack.
     Ministack,
     /// moto.
@@ -55,6 +59,7 @@ pub struct World {
     /// The namespace of its operators' Leases.
     pub leases: String,
     operator: Option<Operator>,
+    _fake: Option<FakeAws>,
 }
 
 impl World {
@@ -62,9 +67,16 @@ impl World {
     pub async fn new(aws: Aws) -> Result<Self> {
         let cluster = Cluster::shared().await?;
         cluster.install(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy"))).await?;
-        let emulator = match aws {
-            Aws::Ministack => Emulator::shared_ministack().await?,
-            Aws::Moto => Emulator::shared_moto().await?,
+        let mut fake = None;
+        let emulated = |emulator: &Emulator| (emulator.url(), emulator.account());
+        let (aws_url, account) = match aws {
+            // It takes an access key's account from the key.
+            Aws::Fake => {
+                let id = "310000000001".to_owned();
+                (fake.insert(FakeAws::start()?).url(), Account { access_key: id.clone(), id })
+            }
+            Aws::Ministack => emulated(Emulator::shared_ministack().await?),
+            Aws::Moto => emulated(Emulator::shared_moto().await?),
         };
         let namespace = cluster.namespace("e2e").await?;
         let leases = cluster.lease_namespace().await?;
@@ -79,13 +91,14 @@ impl World {
         Ok(Self {
             cluster,
             admin: cluster.admin_client().await?,
-            account: emulator.account(),
-            proxy: AwsProxy::start(&emulator.url())?,
-            aws_url: emulator.url(),
+            account,
+            proxy: AwsProxy::start(&aws_url)?,
+            aws_url,
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             namespace,
             leases,
             operator: None,
+            _fake: fake,
         })
     }
 
@@ -152,6 +165,14 @@ impl World {
     pub fn queues(&self) -> Api<DynamicObject> {
         let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", "SQSQueue");
         let resource = ApiResource::from_gvk_with_plural(&kind, "sqsqueues");
+        Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
+    }
+
+    /// All RDSInstances of the namespace.
+    #[allow(dead_code, reason = "for suites that share this file")]
+    pub fn databases(&self) -> Api<DynamicObject> {
+        let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", "RDSInstance");
+        let resource = ApiResource::from_gvk_with_plural(&kind, "rdsinstances");
         Api::namespaced_with(self.admin.clone(), &self.namespace, &resource)
     }
 

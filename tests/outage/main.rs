@@ -17,7 +17,7 @@ mod scene;
 mod world;
 
 use anyhow::{Result, ensure};
-use fairlead::kinds::sqs_queue::api::SQSQueue;
+use fairlead::kinds::{rds_instance::api::RDSInstance, sqs_queue::api::SQSQueue};
 use fairlead_harness::{operator::Operator, wait::eventually};
 use kube::{
     Api, ResourceExt as _,
@@ -33,16 +33,17 @@ async fn turn() -> Result<MutexGuard<'static, ()>> {
     static TURN: Mutex<()> = Mutex::const_new(());
     let turn = TURN.lock().await;
     let world = World::new(Aws::Ministack).await?;
-    let resource = ApiResource::erase::<SQSQueue>(&());
-    let everywhere: Api<DynamicObject> = Api::all_with(world.admin.clone(), &resource);
-    for object in everywhere.list(&Default::default()).await? {
-        // Its operator is gone with its test.
-        let namespace = object.namespace().unwrap_or_default();
-        let there: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), &namespace, &resource);
-        let released = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
-        there.patch(&object.name_any(), &PatchParams::default(), &released).await?;
-        if object.metadata.deletion_timestamp.is_none() {
-            there.delete(&object.name_any(), &DeleteParams::default()).await?;
+    for resource in [ApiResource::erase::<SQSQueue>(&()), ApiResource::erase::<RDSInstance>(&())] {
+        let everywhere: Api<DynamicObject> = Api::all_with(world.admin.clone(), &resource);
+        for object in everywhere.list(&Default::default()).await? {
+            // Its operator is gone with its test.
+            let namespace = object.namespace().unwrap_or_default();
+            let there: Api<DynamicObject> = Api::namespaced_with(world.admin.clone(), &namespace, &resource);
+            let released = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+            there.patch(&object.name_any(), &PatchParams::default(), &released).await?;
+            if object.metadata.deletion_timestamp.is_none() {
+                there.delete(&object.name_any(), &DeleteParams::default()).await?;
+            }
         }
     }
     for account in world.accounts().list(&Default::default()).await? {

@@ -8,12 +8,12 @@ use fairlead_harness::{operator::Operator, wait::eventually};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::{
     authorization::v1::SubjectAccessReview,
-    core::v1::{ConfigMap, ServiceAccount},
+    core::v1::{ConfigMap, Secret, ServiceAccount},
     rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role},
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::{
     account_steps::another_account,
     operator, turn, unready,
-    world::{Aws, DEADLINE, World},
+    world::{Aws, DEADLINE, World, is, observed},
 };
 
 /// What makes the operator need a permission.
@@ -33,7 +33,7 @@ enum Need {
     Create,
     /// A new object in an account of its own.
     Account,
-    /// A ConfigMap that somebody has changed.
+    /// A published connection that somebody has changed.
     Repair,
     /// A connection that is switched off.
     Retract,
@@ -43,30 +43,110 @@ enum Need {
     Leave,
 }
 
-const CASES: [(&str, &str, Need); 23] = [
-    ("leases", "list", Need::Start),
-    ("leases", "watch", Need::Start),
-    ("leases", "create", Need::Start),
-    ("leases", "update", Need::Start),
-    ("leases", "delete", Need::Leave),
-    ("sqsqueues", "get", Need::Inherit),
-    ("sqsqueues", "list", Need::Start),
-    ("sqsqueues", "watch", Need::Start),
-    ("sqsqueues", "patch", Need::Create),
-    ("sqsqueues/status", "patch", Need::Create),
-    ("awsaccounts", "list", Need::Start),
-    ("awsaccounts", "watch", Need::Start),
-    ("awsaccounts", "patch", Need::Account),
-    ("awsaccounts/status", "patch", Need::Account),
-    ("configmaps", "list", Need::Start),
-    ("configmaps", "watch", Need::Start),
-    ("configmaps", "get", Need::Create),
-    ("configmaps", "create", Need::Create),
-    ("configmaps", "patch", Need::Repair),
-    ("configmaps", "delete", Need::Retract),
-    ("events", "create", Need::Create),
-    ("customresourcedefinitions", "get", Need::Start),
-    ("namespaces", "get", Need::Start),
+/// For which kind of object.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Queue,
+    Database,
+}
+
+impl Kind {
+    fn aws(self) -> Aws {
+        match self {
+            Self::Queue => Aws::Ministack,
+            Self::Database => Aws::Fake,
+        }
+    }
+
+    fn api(self, world: &World) -> Api<DynamicObject> {
+        match self {
+            Self::Queue => world.queues(),
+            Self::Database => world.databases(),
+        }
+    }
+
+    /// Creates the object `orders`.
+    async fn create(self, world: &World, more: Value) -> Result<()> {
+        let (kind, mut spec) = match self {
+            Self::Queue => ("SQSQueue", json!({})),
+            Self::Database => (
+                "RDSInstance",
+                json!({ "engine": "postgres", "instanceClass": "db.t4g.micro", "allocatedStorage": 20 }),
+            ),
+        };
+        spec.as_object_mut().into_iter().for_each(|spec| spec.extend(more.as_object().cloned().unwrap_or_default()));
+        let metadata = json!({ "name": "orders" });
+        let object =
+            json!({ "apiVersion": "aws.fairlead.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec });
+        create(&self.api(world), object).await.map(drop)
+    }
+
+    async fn patch(self, world: &World, patch: Value) -> Result<()> {
+        Ok(self.api(world).patch("orders", &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)?)
+    }
+
+    async fn in_sync(self, world: &World) -> Result<()> {
+        let look = async || match self.api(world).get("orders").await {
+            Ok(it) if observed(&it) && is(&it, "Ready", "True") && is(&it, "Synced", "True") => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        world.eventually("orders is in sync", look).await
+    }
+
+    /// Changes what is published, and has it looked at.
+    async fn disturb(self, world: &World) -> Result<()> {
+        let params = PatchParams::default();
+        match self {
+            Self::Queue => {
+                let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
+                let wrong = Patch::Merge(json!({ "data": { "queueURL": "wrong" } }));
+                maps.patch("orders", &params, &wrong).await?;
+                Ok(())
+            }
+            Self::Database => {
+                let secrets: Api<Secret> = Api::namespaced(world.admin.clone(), &world.namespace);
+                let wrong = Patch::Merge(json!({ "stringData": { "DB_HOST": "wrong" } }));
+                secrets.patch("orders", &params, &wrong).await?;
+                let now = json!({ "aws.fairlead.dev/reconcile-at": "now" });
+                self.patch(world, json!({ "metadata": { "annotations": now } })).await
+            }
+        }
+    }
+}
+
+const CASES: [(&str, &str, Kind, Need); 32] = [
+    ("leases", "list", Kind::Queue, Need::Start),
+    ("leases", "watch", Kind::Queue, Need::Start),
+    ("leases", "create", Kind::Queue, Need::Start),
+    ("leases", "update", Kind::Queue, Need::Start),
+    ("leases", "delete", Kind::Queue, Need::Leave),
+    ("sqsqueues", "get", Kind::Queue, Need::Inherit),
+    ("sqsqueues", "list", Kind::Queue, Need::Start),
+    ("sqsqueues", "watch", Kind::Queue, Need::Start),
+    ("sqsqueues", "patch", Kind::Queue, Need::Create),
+    ("sqsqueues/status", "patch", Kind::Queue, Need::Create),
+    ("rdsinstances", "get", Kind::Database, Need::Inherit),
+    ("rdsinstances", "list", Kind::Database, Need::Start),
+    ("rdsinstances", "watch", Kind::Database, Need::Start),
+    ("rdsinstances", "patch", Kind::Database, Need::Create),
+    ("rdsinstances/status", "patch", Kind::Database, Need::Create),
+    ("awsaccounts", "list", Kind::Queue, Need::Start),
+    ("awsaccounts", "watch", Kind::Queue, Need::Start),
+    ("awsaccounts", "patch", Kind::Queue, Need::Account),
+    ("awsaccounts/status", "patch", Kind::Queue, Need::Account),
+    ("configmaps", "list", Kind::Queue, Need::Start),
+    ("configmaps", "watch", Kind::Queue, Need::Start),
+    ("configmaps", "get", Kind::Queue, Need::Create),
+    ("configmaps", "create", Kind::Queue, Need::Create),
+    ("configmaps", "patch", Kind::Queue, Need::Repair),
+    ("configmaps", "delete", Kind::Queue, Need::Retract),
+    ("secrets", "get", Kind::Database, Need::Create),
+    ("secrets", "create", Kind::Database, Need::Create),
+    ("secrets", "patch", Kind::Database, Need::Repair),
+    ("secrets", "delete", Kind::Database, Need::Retract),
+    ("events", "create", Kind::Queue, Need::Create),
+    ("customresourcedefinitions", "get", Kind::Queue, Need::Start),
+    ("namespaces", "get", Kind::Queue, Need::Start),
 ];
 
 #[tokio::test]
@@ -75,7 +155,7 @@ async fn every_permission_is_in_the_table() -> Result<()> {
     let world = World::new(Aws::Ministack).await?;
     let granted = rules(&world).await?.into_iter().chain(lease_rules(&world).await?);
     let granted: BTreeSet<_> = granted.flat_map(|rule| pairs(&rule)).collect();
-    let tried = CASES.map(|(resource, verb, _)| (resource.to_owned(), verb.to_owned()));
+    let tried = CASES.map(|(resource, verb, ..)| (resource.to_owned(), verb.to_owned()));
     ensure!(granted == BTreeSet::from(tried), "in deploy/, and not tried here or the other way round: {granted:?}");
     Ok(())
 }
@@ -85,28 +165,28 @@ async fn a_missing_permission_is_named() -> Result<()> {
     let _turn = turn().await?;
     let cases = CASES.into_iter().enumerate();
     let cases = cases.map(|(number, case)| async move {
-        let (resource, verb, _) = case;
+        let (resource, verb, ..) = case;
         missing(number, case).await.with_context(|| format!("without {verb} of {resource}"))
     });
     futures::stream::iter(cases).buffer_unordered(4).try_collect().await
 }
 
-async fn missing(number: usize, (resource, verb, need): (&str, &str, Need)) -> Result<()> {
+async fn missing(number: usize, (resource, verb, kind, need): (&str, &str, Kind, Need)) -> Result<()> {
     // What the log says must be there as it is shipped.
-    let mut world = World::new(Aws::Ministack).await?.env("RUST_LOG", "info");
+    let mut world = World::new(kind.aws()).await?.env("RUST_LOG", "info");
     match need {
-        Need::Inherit => leave_a_queue(&mut world).await?,
+        Need::Inherit => leave_one(&mut world, kind).await?,
         Need::Leave => world = world.env("FAIRLEAD_SHARDS", "16"),
         _ => {}
     }
     let account = format!("without-{number}");
     grant(&world, &account, resource, verb).await?;
     let operator = world.launch_with(&account).await?;
-    let outcome = need_it(&world, &operator, need).await;
+    let outcome = need_it(&world, &operator, kind, need).await;
     let words = format!("cannot {verb} resource \"{resource}\"");
     let named = eventually(&words, DEADLINE, async || {
         let ready = operator.readyz().await.map_or_else(|error| error.to_string(), |(_, body)| body);
-        let object = world.queues().get_opt("orders").await.ok().flatten();
+        let object = kind.api(&world).get_opt("orders").await.ok().flatten();
         let status = object.map_or(Value::Null, |object| object.data["status"]["conditions"].clone());
         let said = format!("{ready}\n{}\n{}", status.to_string().replace("\\\"", "\""), operator.log());
         if said.contains(&words) { Ok(()) } else { Err(said) }
@@ -137,13 +217,13 @@ async fn without_a_watch_the_operator_is_not_ready() -> Result<()> {
 }
 
 /// Brings the operator to where it needs the permission.
-async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
+async fn need_it(world: &World, operator: &Operator, kind: Kind, need: Need) -> Result<()> {
     if matches!(need, Need::Start) {
         return Ok(());
     }
     operator.ready(DEADLINE).await?;
     match need {
-        Need::Inherit => return world.patch("orders", json!({ "spec": { "delaySeconds": 5 } })).await.map(drop),
+        Need::Inherit => return kind.patch(world, json!({ "spec": { "tags": { "team": "a" } } })).await,
         Need::Leave => {
             let leads = world.eventually("16 shards", async || match operator.metrics().await {
                 Ok(text) if text.contains("fairlead_shards_led 16") => Ok(()),
@@ -156,29 +236,24 @@ async fn need_it(world: &World, operator: &Operator, need: Need) -> Result<()> {
     }
     if matches!(need, Need::Account) {
         world.aws_account("one", &another_account().await?, json!({})).await?;
-        world.create("orders", json!({ "accountRef": world.account_ref("one") })).await?;
-        return Ok(());
+        return kind.create(world, json!({ "accountRef": world.account_ref("one") })).await;
     }
-    world.create("orders", json!({})).await?;
+    kind.create(world, json!({})).await?;
     if matches!(need, Need::Create) {
         return Ok(());
     }
-    world.in_sync("orders").await?;
-    if matches!(need, Need::Retract) {
-        world.patch("orders", json!({ "spec": { "connection": { "enabled": false } } })).await?;
-        return Ok(());
+    kind.in_sync(world).await?;
+    match need {
+        Need::Retract => kind.patch(world, json!({ "spec": { "connection": { "enabled": false } } })).await,
+        _ => kind.disturb(world).await,
     }
-    let maps: Api<ConfigMap> = Api::namespaced(world.admin.clone(), &world.namespace);
-    let wrong = Patch::Merge(json!({ "data": { "queueURL": "wrong" } }));
-    maps.patch("orders", &PatchParams::default(), &wrong).await?;
-    Ok(())
 }
 
-/// Has another replica make a queue, and end.
-async fn leave_a_queue(world: &mut World) -> Result<()> {
+/// Has another replica make a resource, and end.
+async fn leave_one(world: &mut World, kind: Kind) -> Result<()> {
     world.start_operator().await?;
-    world.create("orders", json!({})).await?;
-    world.in_sync("orders").await?;
+    kind.create(world, json!({})).await?;
+    kind.in_sync(world).await?;
     let operator = world.operator()?;
     operator.terminate()?;
     operator.exit_code(DEADLINE).await.map(drop)

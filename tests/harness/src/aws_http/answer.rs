@@ -91,7 +91,8 @@ fn fault_of(status: u16) -> &'static str {
     if status < 500 { "Sender" } else { "Receiver" }
 }
 
-fn escape(text: &str) -> String {
+/// Text as XML holds it.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
 use fairlead_harness::wait::eventually;
 
+mod databases;
 mod leaders;
 mod screen;
 mod stage;
@@ -14,7 +15,7 @@ mod table;
 
 use screen::{Screen, command, output, say};
 use stage::{NAMESPACE, SECONDS, Stage};
-use table::{Row, Table};
+use table::{DATABASES, QUEUES, Row, Table};
 
 /// How long a step may take on a slow machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -25,6 +26,7 @@ const REPLICAS: usize = 3;
 pub(crate) struct Demo {
     stage: Stage,
     table: Table,
+    databases: Table,
     screen: Screen,
 }
 
@@ -49,12 +51,13 @@ pub(crate) async fn once() -> Result<()> {
 
 async fn perform() -> Result<(Demo, Instant)> {
     let began = Instant::now();
-    println!("Fairlead: SQS queues as Kubernetes objects, on this machine alone.");
-    println!("The control plane is real; AWS is an emulator (ministack).");
+    println!("Fairlead: SQS queues and databases as Kubernetes objects, on this machine alone.");
+    println!("The control plane is real; SQS is an emulator (ministack), and RDS the fake of our tests.");
     let mut screen = Screen::default();
     let stage = set(&mut screen).await?;
-    let table = Table::new(stage.cluster.admin_client().await?);
-    let mut demo = Demo { stage, table, screen };
+    let table = Table::new(stage.cluster.admin_client().await?, QUEUES);
+    let databases = Table::new(stage.cluster.admin_client().await?, DATABASES);
+    let mut demo = Demo { stage, table, databases, screen };
     match demo.steps().await {
         Ok(()) => Ok((demo, began)),
         Err(error) => {
@@ -69,6 +72,7 @@ async fn set(screen: &mut Screen) -> Result<Stage> {
     let stage = Stage::start().await?;
     say(&format!("etcd, kube-apiserver, kube-controller-manager   {}", stage.cluster.server()));
     say(&format!("ministack                                       {}", stage.emulator.url()));
+    say(&format!("a fake of RDS                                   {}", stage.databases.url()));
     Ok(stage)
 }
 
@@ -82,13 +86,16 @@ impl Demo {
         self.change_the_spec().await?;
         self.drift().await?;
         self.lose_the_queue().await?;
+        self.apply_database().await?;
+        self.show_secret().await?;
+        self.change_storage().await?;
         self.kill_the_leader().await?;
         self.stop_the_leader().await?;
         self.delete().await
     }
 
     async fn install(&mut self) -> Result<()> {
-        self.screen.step("Install the kinds SQSQueue and AWSAccount, and the operator's permissions");
+        self.screen.step("Install the kinds SQSQueue, RDSInstance and AWSAccount, and the operator's permissions");
         command("kubectl apply --server-side -f deploy/crds -f deploy/rbac.yaml");
         self.stage.install().await
     }
@@ -111,11 +118,14 @@ impl Demo {
 
     async fn apply_samples(&mut self) -> Result<()> {
         self.screen.step("Apply three queues: one, its dead-letter queue, and a FIFO queue");
-        let samples = self.stage.deploy("samples");
+        let files = ["queue", "dead-letter-queue", "fifo-queue"].map(|name| format!("samples/{name}.yaml"));
+        let args: Vec<_> = files.iter().flat_map(|file| ["-f".to_owned(), self.stage.deploy(file)]).collect();
         let sample = std::fs::read_to_string(self.stage.deploy("samples/queue.yaml"))?;
         command("cat deploy/samples/queue.yaml");
         output(&sample);
-        output(&self.stage.kubectl("apply -f deploy/samples", &["apply", "-f", &samples]).await?);
+        let typed: Vec<_> = files.iter().map(|file| format!("-f deploy/{file}")).collect();
+        let args: Vec<_> = ["apply"].into_iter().chain(args.iter().map(String::as_str)).collect();
+        output(&self.stage.kubectl(&format!("apply {}", typed.join(" ")), &args).await?);
         command("kubectl get sqs -w");
         let in_sync = |rows: &[Row]| rows.len() == 3 && rows.iter().all(Row::is_in_sync);
         self.table.until("all queues to be in sync", DEADLINE, in_sync).await?;
@@ -193,7 +203,8 @@ impl Demo {
         let left = self.stage.sqs.list_queues().send().await?.queue_urls.unwrap_or_default();
         ensure!(left.is_empty(), "these queues are left in AWS: {left:?}");
         say("(none)");
-        say("An object is gone only after its queue is: with `deletionPolicy: Retain` the queue stays.");
+        self.show_snapshot().await?;
+        say("An object is gone only after its resource is: with `deletionPolicy: Retain` it stays.");
         println!();
         Ok(())
     }
@@ -277,6 +288,12 @@ Things to try:
   kubectl annotate sqs orders aws.fairlead.dev/paused=true
   kubectl annotate sqs orders aws.fairlead.dev/paused-
   kubectl delete configmap orders                                                         # comes back
+  kubectl get rds -w
+  kubectl explain rds.spec
+  kubectl delete secret shop                                                              # comes back, with the same password
+  kubectl annotate rds shop aws.fairlead.dev/rotate-password=1                            # another password, in both Secrets
+  fairlead orphans
+  curl "$AWS_ENDPOINT_URL_RDS/?Action=DescribeDBInstances&Version=2014-10-31"             # or: aws rds describe-db-instances
   curl "$AWS_ENDPOINT_URL/?Action=ListQueues"                                             # or: aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues
   curl "$AWS_ENDPOINT_URL/000000000000/orders?Action=SendMessage&MessageBody=hello"
   curl "$AWS_ENDPOINT_URL/000000000000/orders?Action=DeleteQueue"                         # comes back

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use fairlead_harness::cluster::Cluster;
 use fairlead_harness::emulator::Emulator;
+use fairlead_harness::fake_aws::{FakeAws, RdsTiming};
 use fairlead_harness::operator::{Operator, OperatorSpec};
 use fairlead_harness::replicas::lease_of;
-use fairlead_harness::sqs::sqs_client;
+use fairlead_harness::sqs::{rds_client, sqs_client};
 use fairlead_harness::wait::eventually;
 use k8s_openapi::api::coordination::v1::Lease;
 
@@ -22,6 +23,19 @@ pub(super) const REGION: &str = "us-east-1";
 /// Short, so that a demo is; the operator's own defaults are 30 and 60.
 pub(super) const SECONDS: &str = "1";
 
+/// What takes minutes at AWS takes seconds here.
+const DATABASE_TIMES: RdsTiming = RdsTiming {
+    create: Duration::from_secs(3),
+    backup: Duration::from_secs(2),
+    notice: Duration::ZERO,
+    modify: Duration::from_secs(2),
+    storage_optimization: Duration::from_secs(2),
+    delete: Duration::from_secs(2),
+    reboot: Duration::from_secs(2),
+    snapshot: Duration::from_secs(1),
+    window: Duration::from_secs(24 * 3_600),
+};
+
 /// Where deploy/ has the operator and its Leases.
 pub(super) const NAMESPACE: &str = "fairlead-system";
 
@@ -34,6 +48,9 @@ pub(super) struct Stage {
     pub(super) cluster: Cluster,
     pub(super) emulator: Emulator,
     pub(super) sqs: aws_sdk_sqs::Client,
+    /// RDS: no emulator has the life of a database.
+    pub(super) databases: FakeAws,
+    pub(super) rds: aws_sdk_rds::Client,
     deploy: PathBuf,
 }
 
@@ -48,9 +65,12 @@ impl Stage {
     pub(super) async fn start() -> Result<Stage> {
         let (cluster, emulator) = tokio::try_join!(Cluster::start(), Emulator::ministack())?;
         let sqs = sqs_client(&emulator.url(), ACCESS_KEY, REGION);
+        let databases = FakeAws::start()?;
+        databases.rds_timing(DATABASE_TIMES);
+        let rds = rds_client(&databases.url(), ACCESS_KEY, REGION);
         let deploy = std::path::absolute(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy"))?;
         let deploy = deploy.canonicalize().with_context(|| format!("{} is needed", deploy.display()))?;
-        Ok(Stage { replicas: Vec::new(), started: 0, spec: None, cluster, emulator, sqs, deploy })
+        Ok(Stage { replicas: Vec::new(), started: 0, spec: None, cluster, emulator, sqs, databases, rds, deploy })
     }
 
     /// Installs the kinds and the operator's rights.
@@ -64,6 +84,7 @@ impl Stage {
         let kubeconfig = self.cluster.service_account_kubeconfig(NAMESPACE, "fairlead").await?;
         let spec = OperatorSpec::new(binary, kubeconfig, self.emulator.url(), ACCESS_KEY)
             .region(REGION)
+            .env("AWS_ENDPOINT_URL_RDS", self.databases.url())
             .env("RECONCILE_FREQUENCY_SECONDS", SECONDS)
             .env("FAIRLEAD_COUNT_INTERVAL", SECONDS)
             .env("FAIRLEAD_ALLOW_ADOPTION", "default/*")
@@ -134,6 +155,7 @@ impl Stage {
             format!("export PATH={}:{}:$PATH", programs.display(), fairlead.display()),
             format!("export KUBECONFIG={}", self.cluster.admin_kubeconfig().display()),
             format!("export AWS_ENDPOINT_URL={} AWS_REGION={REGION} AWS_DEFAULT_REGION={REGION}", self.emulator.url()),
+            format!("export AWS_ENDPOINT_URL_RDS={}", self.databases.url()),
             format!("export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY=test"),
         ])
     }

@@ -1,4 +1,4 @@
-//! The queues as `kubectl get sqs -w` shows them: a line where something changed.
+//! Objects as `kubectl get -w` shows them: a line where something changed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,23 +10,48 @@ use serde_json::Value;
 
 use super::screen;
 
-const PATH: &str = "/apis/aws.fairlead.dev/v1alpha1/namespaces/default/sqsqueues?includeObject=Object";
 /// Asks the API server for the table that kubectl prints.
 const AS_TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(100);
-/// Columns, and the width that their longest value takes.
-const COLUMNS: [(&str, usize); 6] =
-    [("Name", 11), ("Ready", 5), ("Reason", 20), ("Messages", 8), ("URL", 50), ("Age", 0)];
+/// Whose table it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    plural: &'static str,
+    /// Columns, and the width that their longest value takes.
+    columns: &'static [(&'static str, usize)],
+}
+
+/// Queues.
+pub(super) const QUEUES: Shape = Shape {
+    plural: "sqsqueues",
+    columns: &[("Name", 11), ("Ready", 5), ("Reason", 20), ("Messages", 8), ("URL", 50), ("Age", 0)],
+};
+
+/// Databases.
+pub(super) const DATABASES: Shape = Shape {
+    plural: "rdsinstances",
+    columns: &[
+        ("Name", 4),
+        ("Ready", 5),
+        ("Reason", 13),
+        ("Status", 20),
+        ("Class", 12),
+        ("Storage", 7),
+        ("Endpoint", 51),
+        ("Age", 0),
+    ],
+};
 
 /// A table that prints what changes.
 pub(super) struct Table {
     client: Client,
+    shape: Shape,
     shown: BTreeMap<String, Vec<String>>,
     headed: bool,
 }
 
-/// A queue: a line of the table, and the object itself.
+/// An object: a line of the table, and the object itself.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) name: String,
@@ -36,8 +61,8 @@ pub(super) struct Row {
 
 impl Table {
     /// A table that has shown nothing yet.
-    pub(super) fn new(client: Client) -> Table {
-        Table { client, shown: BTreeMap::new(), headed: false }
+    pub(super) fn new(client: Client, shape: Shape) -> Table {
+        Table { client, shape, shown: BTreeMap::new(), headed: false }
     }
 
     /// Prints what changes until `fits`.
@@ -59,9 +84,11 @@ impl Table {
     }
 
     async fn look(&mut self) -> Result<Vec<Row>> {
-        let request = hyper::Request::get(PATH).header("Accept", AS_TABLE).body(Vec::new())?;
+        let Shape { plural, columns } = self.shape;
+        let path = format!("/apis/aws.fairlead.dev/v1alpha1/namespaces/default/{plural}?includeObject=Object");
+        let request = hyper::Request::get(path).header("Accept", AS_TABLE).body(Vec::new())?;
         let table: Value = self.client.request(request).await?;
-        let rows = rows(&table).context("the API server's table is not as expected")?;
+        let rows = rows(&table, columns).context("the API server's table is not as expected")?;
         for Row { name, cells, .. } in &rows {
             // The age, at the end, changes all the time.
             let news = &cells[..cells.len() - 1];
@@ -69,10 +96,11 @@ impl Table {
                 continue;
             }
             if !self.headed {
-                print(&COLUMNS.map(|(column, _)| column.to_uppercase()));
+                let head: Vec<_> = columns.iter().map(|(column, _)| column.to_uppercase()).collect();
+                print(&head, columns);
                 self.headed = true;
             }
-            print(cells);
+            print(cells, columns);
             self.shown.insert(name.clone(), news.to_vec());
         }
         Ok(rows)
@@ -87,11 +115,19 @@ impl Row {
         found["message"].as_str()
     }
 
-    /// Whether the queue is as its present spec says.
+    /// Whether the resource is as its present spec says.
     pub(super) fn is_in_sync(&self) -> bool {
         self.object["status"]["observedGeneration"] == self.object["metadata"]["generation"]
             && self.says("Ready").is_some()
             && self.says("Synced").is_some()
+    }
+
+    /// A field of the status, as text.
+    pub(super) fn status(&self, field: &str) -> String {
+        match &self.object["status"][field] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        }
     }
 
     /// The messages that can be received.
@@ -105,9 +141,9 @@ impl Row {
     }
 }
 
-fn rows(table: &Value) -> Option<Vec<Row>> {
+fn rows(table: &Value, shown: &[(&str, usize)]) -> Option<Vec<Row>> {
     let columns = table["columnDefinitions"].as_array()?;
-    let places: Vec<_> = COLUMNS
+    let places: Vec<_> = shown
         .iter()
         .map(|(column, _)| columns.iter().position(|defined| defined["name"] == *column))
         .collect::<Option<_>>()?;
@@ -123,7 +159,7 @@ fn rows(table: &Value) -> Option<Vec<Row>> {
     table["rows"].as_array()?.iter().map(row).collect()
 }
 
-fn print<T: AsRef<str>>(cells: &[T]) {
-    let padded = COLUMNS.iter().zip(cells).map(|((_, width), cell)| format!("{:width$}", cell.as_ref()));
+fn print<T: AsRef<str>>(cells: &[T], columns: &[(&str, usize)]) {
+    let padded = columns.iter().zip(cells).map(|((_, width), cell)| format!("{:width$}", cell.as_ref()));
     screen::output(&padded.collect::<Vec<_>>().join("  "));
 }

@@ -1,0 +1,20 @@
+//! Databases, end to end: a real API server, a fake of RDS with a clock that can be set (and the emulators),
+//! and the operator as a process of its own.
+
+mod canary;
+mod crashes;
+mod credentials;
+mod deletion;
+mod emulators;
+mod fields;
+mod gone;
+mod hand;
+mod life;
+mod orphans;
+mod postgres;
+mod secrets;
+mod steps;
+mod storage;
+mod sweep;
+mod versions;
+mod world;
