@@ -339,7 +339,7 @@ pub fn counts_follow_frequency(sources: &ArgMatches) -> bool {
     set("reconcile_frequency_seconds") && !set("count_interval")
 }
 
-fn region(text: &str) -> Result<String, String> {
+pub(crate) fn region(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     made_of(text, 32, fits, "an AWS region, for example eu-west-1")
 }
@@ -349,7 +349,7 @@ fn namespace(text: &str) -> Result<String, String> {
     made_of(text, 63, fits, "names of namespaces, separated by commas")
 }
 
-fn cluster_id(text: &str) -> Result<String, String> {
+pub(crate) fn cluster_id(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@".contains(c);
     made_of(text, 256, fits, "1 to 256 of letters, digits and _.:/=+-@")
 }
