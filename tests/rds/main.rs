@@ -1,6 +1,7 @@
 //! Databases, end to end: a real API server, a fake of RDS with a clock that can be set (and the emulators),
 //! and the operator as a process of its own.
 
+mod batches;
 mod canary;
 mod crashes;
 mod credentials;
@@ -15,6 +16,5 @@ mod postgres;
 mod secrets;
 mod steps;
 mod storage;
-mod sweep;
 mod versions;
 mod world;
