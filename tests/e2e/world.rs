@@ -8,9 +8,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
+pub use fairlead_harness::conditions::{condition, is, message, observed, row};
 use fairlead_harness::{
     aws_proxy::AwsProxy,
     cluster::Cluster,
+    conditions::shown,
     emulator::{Account, Emulator},
     fake_aws::FakeAws,
     operator::{Operator, OperatorSpec},
@@ -18,7 +20,7 @@ use fairlead_harness::{
     wait::eventually,
 };
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
@@ -282,38 +284,6 @@ impl World {
             None => error,
         })
     }
-}
-
-/// Whether the status speaks of the present generation.
-pub fn observed(object: &DynamicObject) -> bool {
-    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
-}
-
-/// A condition, as JSON; null where it is absent.
-pub fn condition(object: &DynamicObject, kind: &str) -> Value {
-    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
-}
-
-/// Whether a condition has this status.
-pub fn is(object: &DynamicObject, kind: &str, status: &str) -> bool {
-    condition(object, kind)["status"] == status
-}
-
-/// The message of a condition.
-pub fn message(object: &DynamicObject, kind: &str) -> String {
-    condition(object, kind)["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// `Ready Synced Reconciling Stalled`, as T, F or - (absent).
-pub fn row(object: &DynamicObject) -> String {
-    ["Ready", "Synced", "Reconciling", "Stalled"]
-        .map(|kind| condition(object, kind)["status"].as_str().map_or("-", |status| &status[..1]).to_owned())
-        .concat()
-}
-
-fn shown(object: &DynamicObject) -> String {
-    format!("{} {} {}", object.name_any(), serde_json::to_string(&object.metadata).unwrap_or_default(), object.data)
 }
 
 impl World {

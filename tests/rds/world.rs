@@ -9,9 +9,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+pub use fairlead_harness::conditions::{condition, is, message, observed, row};
 use fairlead_harness::{
     aws_proxy::AwsProxy,
     cluster::Cluster,
+    conditions::shown,
     emulator::Emulator,
     fake_aws::{FakeAws, InstanceState},
     operator::{Operator, OperatorSpec},
@@ -20,7 +22,7 @@ use fairlead_harness::{
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
 };
@@ -323,36 +325,4 @@ impl World {
             None => error,
         })
     }
-}
-
-/// Whether the status speaks of the present generation.
-pub fn observed(object: &DynamicObject) -> bool {
-    object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
-}
-
-/// A condition, as JSON; null where it is absent.
-pub fn condition(object: &DynamicObject, kind: &str) -> Value {
-    let conditions = object.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
-}
-
-/// Whether a condition has this status.
-pub fn is(object: &DynamicObject, kind: &str, status: &str) -> bool {
-    condition(object, kind)["status"] == status
-}
-
-/// The message of a condition.
-pub fn message(object: &DynamicObject, kind: &str) -> String {
-    condition(object, kind)["message"].as_str().unwrap_or_default().to_owned()
-}
-
-/// `Ready Synced Reconciling Stalled`, as T, F or - (absent).
-pub fn row(object: &DynamicObject) -> String {
-    ["Ready", "Synced", "Reconciling", "Stalled"]
-        .map(|kind| condition(object, kind)["status"].as_str().map_or("-", |status| &status[..1]).to_owned())
-        .concat()
-}
-
-fn shown(object: &DynamicObject) -> String {
-    format!("{} {} {}", object.name_any(), serde_json::to_string(&object.metadata).unwrap_or_default(), object.data)
 }

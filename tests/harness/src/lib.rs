@@ -14,12 +14,14 @@
 //! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
 //! | [`tcp_proxy`] | a proxy for any TCP connection: refuses, swallows, freezes, delays, cuts |
+//! | [`conditions`] | what an object's status says |
 //! | [`kstatus`] | what kubectl-side tools make of an object |
 //! | [`wait`] | polling with a deadline and a reason |
 
 mod aws_http;
 pub mod aws_proxy;
 pub mod cluster;
+pub mod conditions;
 pub mod emulator;
 pub mod fake_aws;
 mod http;
