@@ -1,4 +1,4 @@
-//! The few HTTP requests the harness makes itself: readiness probes.
+//! The few HTTP requests the harness makes itself: readiness probes and queries.
 
 use std::time::Duration;
 
@@ -12,13 +12,32 @@ const PROBE: Duration = Duration::from_secs(2);
 
 /// GETs `path` from a loopback port; answers the status code and the body.
 pub(crate) async fn get(port: u16, path: &str) -> Result<(u16, String)> {
-    timeout(PROBE, exchange(port, path)).await.with_context(|| format!("GET {path} did not end in {PROBE:?}"))?
+    get_within(port, path, PROBE).await
 }
 
-async fn exchange(port: u16, path: &str) -> Result<(u16, String)> {
+/// The same with another deadline.
+pub(crate) async fn get_within(port: u16, path: &str, deadline: Duration) -> Result<(u16, String)> {
+    send(port, "GET", path, "", deadline).await
+}
+
+/// POSTs JSON to a loopback port; answers the status code and the body.
+pub(crate) async fn post(port: u16, path: &str, json: &str) -> Result<(u16, String)> {
+    send(port, "POST", path, json, PROBE).await
+}
+
+async fn send(port: u16, method: &str, path: &str, json: &str, deadline: Duration) -> Result<(u16, String)> {
+    let exchange = timeout(deadline, exchange(port, method, path, json));
+    exchange.await.with_context(|| format!("{method} {path} did not end in {deadline:?}"))?
+}
+
+async fn exchange(port: u16, method: &str, path: &str, json: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let body = match json {
+        "" => String::new(),
+        json => format!("Content-Type: application/json\r\nContent-Length: {}\r\n", json.len()),
+    };
     // 1.0: no chunks to put together, and the end is the end of the connection.
-    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n{body}\r\n{json}");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

@@ -8,8 +8,10 @@
 //! | [`fake_aws`] | a fast fake of AWS: its own clock, limits, troubles, old reads, and a log of every call |
 //! | [`aws_proxy`] | a proxy before an emulator: a log of every call, and faults |
 //! | [`operator`] | `fairlead run` as a child process |
+//! | [`otlp`] | a collector of traces, good or bad |
 //! | [`process`] | child processes that never outlive the run |
 //! | [`postgres`] | a PostgreSQL server, and psql to ask it by a connection URL |
+//! | [`prometheus`] | a Prometheus that scrapes operators and judges rules, and promtool |
 //! | [`replicas`] | several operators, each cut off from the rest at will; who held which Lease, and who changed what |
 //! | [`site`] | many queues on the fake, for load tests and benchmarks |
 //! | [`sqs`] | AWS clients that share nothing with the operator's |
@@ -27,9 +29,11 @@ pub mod fake_aws;
 mod http;
 pub mod kstatus;
 pub mod operator;
+pub mod otlp;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod replicas;
 mod run;
 pub mod site;

@@ -205,6 +205,21 @@ impl Operator {
         self.process.pid()
     }
 
+    /// How many seconds of CPU it has taken.
+    pub fn cpu(&self) -> Result<f64> {
+        // Linux gives it in hundredths of a second, after the name in parentheses.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        Ok(fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0)
+    }
+
+    /// The most memory that it has held, in MB.
+    pub fn peak_memory(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1_024.0)
+    }
+
     /// All it has printed.
     pub fn log(&self) -> String {
         self.process.log()

@@ -15,7 +15,7 @@ use tokio::process::Command;
 use crate::ports::Port;
 use crate::process::{Process, Program, Signal};
 use crate::run::{self, Scratch};
-use crate::tools::{Postgresql, Tools};
+use crate::tools::{Packaged, Tools};
 use crate::wait::eventually;
 
 /// A running server with databases of its own; dropped means stopped.
@@ -186,7 +186,7 @@ impl Drop for Postgres {
 }
 
 /// Makes `home` nobody's, with programs that nobody can run.
-fn give_away(installed: &Postgresql, home: &Scratch) -> Result<Postgresql> {
+fn give_away(installed: &Packaged, home: &Scratch) -> Result<Packaged> {
     run::let_group_in(NOBODY)?;
     let reachable = installed.reachable(&home.path().join("programs"))?;
     // Closed first: the group that is let in above is not only the server.
@@ -195,7 +195,7 @@ fn give_away(installed: &Postgresql, home: &Scratch) -> Result<Postgresql> {
     Ok(reachable)
 }
 
-fn program(installed: &Postgresql, name: &str, home: &Scratch, as_nobody: bool) -> Result<Program> {
+fn program(installed: &Packaged, name: &str, home: &Scratch, as_nobody: bool) -> Result<Program> {
     let path = installed.program(name);
     let mut program = if as_nobody {
         // The working directory has to be one that this user may enter.

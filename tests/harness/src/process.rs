@@ -83,7 +83,13 @@ impl Process {
     /// Starts a program. `HOME`, `TMPDIR` and the working directory are a fresh
     /// directory of its own unless the program sets them.
     pub fn spawn(name: &str, program: &Program) -> Result<Process> {
+        Process::prepared(name, program, |_| Ok(()))
+    }
+
+    /// The same, after `prepare` has put into that directory what the program is to find there.
+    pub fn prepared(name: &str, program: &Program, prepare: impl FnOnce(&Path) -> Result<()>) -> Result<Process> {
         let scratch = Scratch::new(name)?;
+        prepare(scratch.path())?;
         let log = File::create(scratch.path().join("log"))?;
         let mut child = gate(program, scratch.path())
             .stdout(log.try_clone()?)

@@ -130,6 +130,11 @@ impl Site {
         queues(&self.admin, &self.namespace)
     }
 
+    /// The objects of another kind in the namespace.
+    pub fn objects(&self, kind: &str, plural: &str) -> Api<DynamicObject> {
+        objects(&self.admin, &self.namespace, kind, plural)
+    }
+
     /// Talks to the control plane as an administrator.
     pub fn admin(&self) -> Client {
         self.admin.clone()
@@ -238,8 +243,12 @@ pub fn reason<'a>(object: &'a Value, kind: &str) -> &'a str {
 }
 
 fn queues(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", "SQSQueue");
-    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, "sqsqueues"))
+    objects(client, namespace, "SQSQueue", "sqsqueues")
+}
+
+fn objects(client: &Client, namespace: &str, kind: &str, plural: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("aws.fairlead.dev", "v1alpha1", kind);
+    Api::namespaced_with(client.clone(), namespace, &ApiResource::from_gvk_with_plural(&kind, plural))
 }
 
 async fn follow(api: Api<DynamicObject>, seen: Arc<Mutex<HashMap<String, Seen>>>) {

@@ -24,6 +24,7 @@ pub(super) struct Running {
     /// To start it again with its port, its keys and its etcd.
     apiserver_program: Program,
     pub(super) etcd: Process,
+    pub(super) etcd_port: u16,
     _ports: Vec<Port>,
     pub(super) server: String,
     pub(super) ca: PathBuf,
@@ -124,6 +125,7 @@ async fn start_once(tools: &ControlPlane, dir: &Path) -> Result<Running> {
         apiserver: Mutex::new(apiserver),
         apiserver_program,
         etcd,
+        etcd_port: client_port.number(),
         _ports: vec![client_port, peer_port, api_port],
         server,
         ca,

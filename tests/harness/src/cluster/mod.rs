@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::ByteString;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -18,6 +19,7 @@ mod leases;
 
 use control_plane::Running;
 
+use crate::http;
 use crate::process::Signal;
 use crate::run::Scratch;
 use crate::tools::{ControlPlane, Tools};
@@ -163,6 +165,16 @@ impl Cluster {
     /// Sends a signal to etcd, such as to let it hang for a while.
     pub fn signal_etcd(&self, signal: Signal) -> Result<()> {
         self.running.etcd.signal(signal)
+    }
+
+    /// Removes an object of Fairlead's from the store, whatever finalizers it has: as the API server does with
+    /// one that had none when it read it to delete it, and got one before it was removed.
+    pub async fn erase(&self, plural: &str, namespace: &str, name: &str) -> Result<()> {
+        let key = ByteString(format!("/registry/aws.fairlead.dev/{plural}/{namespace}/{name}").into_bytes());
+        let request = serde_json::json!({ "key": key }).to_string();
+        let (status, answer) = http::post(self.running.etcd_port, "/v3/kv/deleterange", &request).await?;
+        ensure!(status == 200 && answer.contains(r#""deleted":"1""#), "etcd answers {status}: {answer}");
+        Ok(())
     }
 
     async fn run_kubectl(&self, args: &[&str], input: &str) -> Result<Result<String, String>> {

@@ -204,7 +204,25 @@ impl Replicas {
             });
             self.fits(listed.collect::<Result<_, _>>()?)
         });
-        settled.await.map_err(|error| self.explain(error))
+        settled.await.map_err(|error| self.explain(anyhow!("{error:#}\n\n{}", self.strays().join("\n"))))
+    }
+
+    /// All that happened to queues that have no object.
+    fn strays(&self) -> Vec<String> {
+        let queues = self.site.fake.queues(&self.site.account, "eu-west-1");
+        let strays: Vec<_> = {
+            let seen = self.site.all_seen();
+            queues.into_iter().filter(|queue| !seen.contains_key(queue)).collect()
+        };
+        let calls = self.mutations();
+        let calls = calls.iter().filter(|call| strays.contains(&call.queue)).map(|call| call.line(self.origin));
+        let logs = self.all.iter().filter_map(|replica| Some(replica.operator.as_ref()?.log()));
+        let logs: Vec<_> = logs.collect();
+        let said = logs.iter().flat_map(|log| log.lines()).filter(|line| {
+            let names = |stray: &String| line.contains(&format!("/{stray} ")) || line.ends_with(stray.as_str());
+            strays.iter().any(names)
+        });
+        calls.chain(said.map(str::to_owned)).collect()
     }
 
     /// Whether these objects are in sync, and there are queues for them alone.

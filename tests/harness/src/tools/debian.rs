@@ -71,14 +71,16 @@ impl Sources {
 /// The shared libraries that a simulated installation would install.
 ///
 /// The rest is what an installation needs and a running program does not: Perl,
-/// the compiler of queries, and what these two need. Nor is a second C library
-/// of use: it does not work with the system's loader.
+/// the compiler of queries, scripts for browsers, and what these need. Nor is a
+/// second C library of use: it does not work with the system's loader.
 fn libraries(simulation: &str) -> impl Iterator<Item = String> {
     let installed = simulation.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
     installed
         .filter(|name| name.starts_with("lib"))
         .filter(|name| {
-            !["libc6", "libc-", "libgdbm", "libllvm", "libperl", "libz3"].iter().any(|other| name.starts_with(other))
+            !["libc6", "libc-", "libgdbm", "libjs-", "libllvm", "libperl", "libz3"]
+                .iter()
+                .any(|other| name.starts_with(other))
         })
         .filter(|name| !["-dev", "-perl"].iter().any(|other| name.ends_with(other)))
         .map(Into::into)
@@ -98,6 +100,7 @@ Inst libz3-4 (4.8.12-3.1 Debian:12/oldstable [amd64])
 Inst libllvm14 (1:14.0.6-12 Debian:12/oldstable [amd64])
 Inst libjson-perl (4.10000-1 Debian:12/oldstable [all])
 Inst perl (5.36.0-7 Debian:12/oldstable [amd64])
+Inst libjs-d3 (3.5.17-4 Debian:12/oldstable [all])
 Inst libicu72 (72.1-3 Debian:12/oldstable [amd64])
 Inst postgresql-15 (15.2-1 Debian:12/oldstable [amd64])
 Conf libicu72 (72.1-3 Debian:12/oldstable [amd64])

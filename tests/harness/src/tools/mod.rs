@@ -11,11 +11,13 @@ use anyhow::Result;
 pub mod cache;
 mod debian;
 mod go;
+mod packaged;
 mod postgresql;
+mod prometheus;
 mod python;
 
 use go::Source;
-pub use postgresql::Postgresql;
+pub use packaged::Packaged;
 
 /// Everything, ready to use.
 #[derive(Clone, Debug)]
@@ -29,7 +31,9 @@ pub struct Tools {
     /// The status calculator of kubectl-side tools.
     pub kstatus: PathBuf,
     /// A database server and its client.
-    pub postgresql: Postgresql,
+    pub postgresql: Packaged,
+    /// Prometheus and promtool.
+    pub prometheus: Packaged,
 }
 
 /// The programs of a Kubernetes control plane.
@@ -70,7 +74,8 @@ impl Tools {
             ministack: python::environment("ministack", MINISTACK, progress)?,
             moto: python::environment("moto", MOTO, progress)?,
             kstatus: kstatus(progress)?,
-            postgresql: postgresql::ensure(progress)?,
+            postgresql: postgresql::RECIPE.ensure(progress)?,
+            prometheus: prometheus::RECIPE.ensure(progress)?,
         };
         progress(&format!("all tools ready after {:.1?}", began.elapsed()));
         Ok(tools)
@@ -97,8 +102,13 @@ impl Tools {
     }
 
     /// PostgreSQL.
-    pub fn postgresql() -> Result<Postgresql> {
-        postgresql::ensure(&to_stderr)
+    pub fn postgresql() -> Result<Packaged> {
+        postgresql::RECIPE.ensure(&to_stderr)
+    }
+
+    /// Prometheus and promtool.
+    pub fn prometheus() -> Result<Packaged> {
+        prometheus::RECIPE.ensure(&to_stderr)
     }
 }
 
