@@ -15,6 +15,9 @@ const START: f64 = 0.25;
 const DECREASE: f64 = 0.7;
 /// The growth of the rate in a second, as a part of the ceiling.
 const INCREASE: f64 = 0.05;
+/// The most that it grows in a second once AWS has throttled, as a part of itself: far below the ceiling, a part of
+/// that would be too much at once, and a run of several calls would seldom come through.
+const INCREASE_TAUGHT: f64 = 0.1;
 /// Throttles so close to each other are one; nor does the rate grow so soon after one.
 const ONE_THROTTLE: Duration = Duration::from_secs(1);
 /// How much time's calls the bucket holds.
@@ -60,6 +63,16 @@ impl Limiter {
     /// The ceiling, in calls a second.
     pub fn ceiling(&self) -> f64 {
         self.ceiling
+    }
+
+    /// When AWS last throttled a call, until the rate is at its ceiling again.
+    pub fn throttled_at(&self) -> Option<Instant> {
+        self.throttled
+    }
+
+    /// Until when it keeps a pause that AWS has asked for.
+    pub fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
     }
 
     /// What can be relied on, in calls a second: the ceiling, until AWS has said that it is less.
@@ -121,7 +134,9 @@ impl Limiter {
             .throttled
             .map_or(passed, |at| now.saturating_duration_since(at).saturating_sub(ONE_THROTTLE).as_secs_f64());
         self.tokens = (self.tokens + self.rate * passed).min(burst(self.rate));
-        self.rate = (self.rate + INCREASE * self.ceiling * used.min(clean)).min(self.ceiling);
+        let taught = if self.throttled.is_some() { INCREASE_TAUGHT * self.rate } else { f64::INFINITY };
+        let increase = (INCREASE * self.ceiling).min(taught);
+        self.rate = (self.rate + increase * used.min(clean)).min(self.ceiling);
         if self.rate >= self.ceiling && clean > 0.0 {
             self.throttled = None;
         }

@@ -2,6 +2,7 @@
 //!
 //! - [`flow`]: flows, priorities, and what a run costs
 //! - [`scheduler`]: every key's entry, and which one runs next: fair between flows, by priority in one
+//!   ([`scheduler::view`]: how one key stands)
 //! - [`flows`]: what the scheduler keeps of each flow, and whose turn it is
 //! - [`lanes`]: the ready keys of one flow, by priority
 //! - [`slots`]: how many may run at once
@@ -10,7 +11,7 @@
 //! - [`spread`]: when polls are due, so that they never come as a herd
 //! - [`backoff`]: how long a key that fails waits
 //! - [`token`]: what a run holds to call AWS with, and how calls are charged
-//! - [`dispatcher`]: runs what is due
+//! - [`dispatcher`]: runs what is due; `shown` says what there is to read of it
 
 pub mod backoff;
 pub mod circuit;
@@ -20,9 +21,12 @@ pub mod flows;
 pub mod lanes;
 pub mod limiter;
 pub mod scheduler;
+mod shown;
 pub mod slots;
 pub mod spread;
 pub mod token;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod throttle_tests;
