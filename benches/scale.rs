@@ -79,8 +79,14 @@ async fn create(count: usize, budget: Option<f64>) -> Result<()> {
         .filter(|call| call.service == "sqs" && call.at <= started + Duration::from_secs_f64(took))
         .count() as f64
         / count as f64;
-    let pid = site.operator()?.pid();
-    let (memory, cpu) = (memory(pid)?, cpu(pid)?);
+    let operator = site.operator()?;
+    let (memory, cpu) = (operator.peak_memory()?, operator.cpu()?);
+    let mut scrapes = Vec::new();
+    for _ in 0..10 {
+        let begun = Instant::now();
+        operator.metrics().await?;
+        scrapes.push(begun.elapsed());
+    }
     drop(site);
     let floor = floor(count).await?;
     row(
@@ -90,6 +96,7 @@ async fn create(count: usize, budget: Option<f64>) -> Result<()> {
     );
     let limit = if count <= 500 { "40 MB" } else { "120 MB" };
     row(&format!("memory with {count} queues"), &format!("≤ {limit}"), &format!("{memory:.0} MB (resident, peak)"));
+    row(&format!("a scrape of /metrics with {count} queues"), "≤ 50 ms", &percentiles(&mut scrapes));
     Ok(())
 }
 
@@ -255,19 +262,4 @@ fn percentiles(times: &mut [Duration]) -> String {
         times[index].as_secs_f64() * 1_000.0
     };
     format!("median {:.0} ms, p99 {:.0} ms, max {:.0} ms of {}", at(0.5), at(0.99), at(1.0), times.len())
-}
-
-/// The CPU time that a process has used, in seconds.
-fn cpu(pid: u32) -> Result<f64> {
-    // Linux gives it in hundredths of a second, after the name in parentheses.
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-    Ok(fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0)
-}
-
-/// The most memory that a process has held, in MB.
-fn memory(pid: u32) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1_024.0)
 }

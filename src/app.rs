@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinSet,
@@ -36,7 +37,8 @@ use crate::{
     telemetry::{
         endpoint,
         health::{Health, Liveness},
-        metrics::Metrics,
+        metrics::{Metrics, process},
+        object_status::objects,
         statusz::statusz,
     },
 };
@@ -86,15 +88,14 @@ pub enum AppError {
 ///
 /// # Errors
 /// [`AppError`], where it can't start.
-pub async fn run(settings: Settings) -> Result<(), AppError> {
+pub async fn run(settings: Settings, metrics: Metrics) -> Result<(), AppError> {
     let stop = stop_signals()?;
     let timing = settings.lease_timing().map_err(AppError::Settings)?;
     let config = cluster::infer().await?;
-    let watches = Watches::default();
-    let client = watches.observe(config.clone()).map_err(AppError::Kubernetes)?;
+    let (health, watches) = (Health::default(), Watches::default());
+    let client = watches.observe(config.clone(), &metrics).map_err(AppError::Kubernetes)?;
     let cluster = cluster::id(&client, settings.cluster_id.as_deref()).await?;
     cluster::check_crds(&client).await?;
-    let (health, metrics) = (Health::default(), Metrics::default());
     let queue: Queue<Task> = Queue::new(settings.limits(), metrics.clone());
     let (clients, reachability) = aws(&settings, &metrics, &queue).await?;
     let account = OwnAccount::new(&clients);
@@ -104,8 +105,12 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     let setup = leases::setup(&settings, &config, timing, &permits, &metrics, ability);
 
     let mut tasks = JoinSet::new();
-    let liveness =
-        Liveness { leases: setup.turning.clone(), reading: setup.reading.clone(), queue: queue.pulse(), watches };
+    let liveness = Liveness {
+        leases: setup.turning.clone(),
+        reading: setup.reading.clone(),
+        queue: queue.pulse(),
+        watches: watches.clone(),
+    };
     let listener = endpoint::bind("FAIRLEAD_HEALTH_ADDR", settings.health_addr).await.map_err(AppError::Endpoint)?;
     tasks.spawn(endpoint::serve(listener, endpoint::health(health.clone(), liveness)));
     let listener = endpoint::bind("FAIRLEAD_METRICS_ADDR", settings.metrics_addr).await.map_err(AppError::Endpoint)?;
@@ -128,9 +133,12 @@ pub async fn run(settings: Settings) -> Result<(), AppError> {
     });
     let controllers: Controllers =
         KINDS.iter().map(|kind| (kind.kind, (kind.controller)(context.clone()))).collect::<Vec<_>>().into();
-    show(&metrics, &permits, &controllers);
+    show(&metrics, &permits, &controllers, watches);
+    metrics.show_messages(context.settings.message_metrics.into());
     let told = leadership::teller(&setup.replica, &permits, controllers.clone(), queue.clone());
-    tasks.spawn(endpoint::serve(listener, endpoint::metrics(metrics.clone()).merge(statusz(told))));
+    let of_objects = objects(leadership::object_teller(&setup.replica, controllers.clone()));
+    let shown = endpoint::metrics(metrics.clone()).merge(statusz(told)).merge(of_objects);
+    tasks.spawn(endpoint::serve(listener, shown));
     tasks.spawn(account.clone().watch(reachability, health.component("aws")));
     tasks.spawn(accounts::controller::follow(context.clone(), health.component("watch of AWSAccount")));
     tasks.spawn(accounts::controller::follow_own(context.clone()));
@@ -176,10 +184,14 @@ fn announce(settings: &Settings, setup: &keeper::Setup) {
 }
 
 /// What is read when Prometheus asks.
-fn show(metrics: &Metrics, permits: &Permits, controllers: &Controllers) {
+fn show(metrics: &Metrics, permits: &Permits, controllers: &Controllers, watches: Watches) {
     let read = controllers.clone();
     metrics.read(move || read.iter().flat_map(|(_, controller)| controller.readings()).collect());
     leadership::show(permits, metrics);
+    metrics.read(move || watches.readings());
+    metrics.read(process::readings);
+    let handle = Handle::current();
+    metrics.read(move || process::runtime(&handle));
 }
 
 /// What reconciles.

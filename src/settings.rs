@@ -87,6 +87,11 @@ pub struct Settings {
     #[arg(long, env = "FAIRLEAD_METRICS_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = address)]
     pub metrics_addr: SocketAddr,
 
+    /// Of how many queues `/metrics` shows the messages at most, for each replica, 0 to 10000: they are the
+    /// only series with an object's name, three for each queue. 0: of none.
+    #[arg(long, env = "FAIRLEAD_MESSAGE_METRICS", value_name = "QUEUES", default_value = "0", value_parser = messages)]
+    pub message_metrics: u16,
+
     /// Where `/healthz` and `/readyz` are served.
     #[arg(long, env = "FAIRLEAD_HEALTH_ADDR", value_name = "ADDRESS", default_value = "0.0.0.0:8081", value_parser = address)]
     pub health_addr: SocketAddr,
@@ -396,6 +401,10 @@ fn lease_time(text: &str) -> Result<Duration, String> {
 
 fn rate(text: &str) -> Result<u16, String> {
     text.trim().parse().ok().filter(|it| (1..=10_000).contains(it)).ok_or("allowed: 1 to 10000 calls a second".into())
+}
+
+fn messages(text: &str) -> Result<u16, String> {
+    text.trim().parse().ok().filter(|it| *it <= 10_000).ok_or("allowed: 0 to 10000 queues".into())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

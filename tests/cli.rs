@@ -148,7 +148,7 @@ fn crds_are_printed_or_written() -> Result<()> {
 
 #[test]
 fn a_reader_that_has_read_enough_is_no_failure() -> Result<()> {
-    for args in [["crds"].as_slice(), &["config"], &["config", "--markdown"]] {
+    for args in [["crds"].as_slice(), &["config"], &["config", "--markdown"], &["metrics"]] {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         let output = command(args, &[]).stdout(writer).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
@@ -203,9 +203,11 @@ fn settings() -> Result<Vec<String>> {
 
 #[test]
 fn the_documentation_is_fresh() -> Result<()> {
-    let printed = fairlead(&["config", "--markdown"], &[])?.out;
-    let file = std::fs::read_to_string(Path::new(ROOT).join("docs/configuration.md"))?;
-    ensure!(file == printed, "stale: `fairlead config --markdown > docs/configuration.md` makes it new");
+    for (subcommand, path) in [("config", "docs/configuration.md"), ("metrics", "docs/metrics.md")] {
+        let printed = fairlead(&[subcommand, "--markdown"], &[])?.out;
+        let file = std::fs::read_to_string(Path::new(ROOT).join(path))?;
+        ensure!(file == printed, "stale: `fairlead {subcommand} --markdown > {path}` makes it new");
+    }
     Ok(())
 }
 
@@ -237,7 +239,7 @@ fn an_unknown_variable_is_warned_of_with_what_was_meant() -> Result<()> {
 }
 
 /// Setting, bad value, and what is said of it.
-const BAD: [(&str, &str, &str); 43] = [
+const BAD: [(&str, &str, &str); 45] = [
     ("FAIRLEAD_REGION", "EU West", "allowed: an AWS region, for example eu-west-1"),
     ("FAIRLEAD_WATCH_NAMESPACES", "Shop", "allowed: names of namespaces, separated by commas"),
     ("FAIRLEAD_WATCH_NAMESPACES", "a,,b", "\"\": allowed: names of namespaces, separated by commas"),
@@ -264,6 +266,8 @@ const BAD: [(&str, &str, &str); 43] = [
     ("FAIRLEAD_FLOW_CONCURRENCY", "-1", "allowed: a number from 1 to 1024"),
     ("FAIRLEAD_FLOW_RATE", "0", "allowed: 1 to 10000 calls a second"),
     ("FAIRLEAD_FLOW_RATE", "10001", "allowed: 1 to 10000 calls a second"),
+    ("FAIRLEAD_MESSAGE_METRICS", "10001", "allowed: 0 to 10000 queues"),
+    ("FAIRLEAD_MESSAGE_METRICS", "all", "allowed: 0 to 10000 queues"),
     ("FAIRLEAD_METRICS_ADDR", "8080", "allowed: an IP address and a port"),
     ("FAIRLEAD_HEALTH_ADDR", "8081", "allowed: an IP address and a port, for example 0.0.0.0:8081 or [::]:8081"),
     ("FAIRLEAD_HEALTH_ADDR", "localhost:8081", "allowed: an IP address and a port"),
@@ -340,6 +344,26 @@ fn a_filter_that_is_none_is_told_by_name() -> Result<()> {
     for bad in ["!!", "fairlead=loud", "a=b=c"] {
         let (line, _) = failure(2, &["run"], &[("RUST_LOG", bad)])?;
         assert!(line.starts_with(&format!("RUST_LOG={bad:?}: ")), "{line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_traces_need_is_checked_at_the_start() -> Result<()> {
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:4318");
+    for (name, value, said) in [
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "collector",
+            "=\"collector\": it needs a URL, for example http://collector:4318",
+        ),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "zipkin", "=\"zipkin\": allowed: grpc, http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nonexistent/ca", "=\"/nonexistent/ca\": No such file or directory"),
+        ("OTEL_TRACES_SAMPLER", "often", "=\"often\": allowed: always_on"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "many", "=\"many\": allowed: 1 to 65536"),
+    ] {
+        let (line, _) = failure(2, &["run"], &[endpoint, (name, value)])?;
+        assert!(line.starts_with(&format!("{name}{said}")), "{line}");
     }
     Ok(())
 }

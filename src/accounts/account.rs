@@ -71,8 +71,12 @@ pub struct Asking<'a> {
 impl Account {
     /// The process's own credentials, governed by the settings alone.
     pub fn own(settings: &Settings, cluster: &str) -> Self {
+        Self::of_process(settings.allow_adoption.clone(), settings.allow_observe.clone(), cluster)
+    }
+
+    /// The process's own credentials, where these objects may adopt and these observe.
+    pub fn of_process(adoption: Vec<Pattern>, observe: Vec<Pattern>, cluster: &str) -> Self {
         let spec = AWSAccountSpec { allowed_namespaces: vec!["*".into()], ..AWSAccountSpec::default() };
-        let (adoption, observe) = (settings.allow_adoption.clone(), settings.allow_observe.clone());
         Self { adoption, observe, ..Self::of(None, spec, cluster) }
     }
 
@@ -268,6 +272,11 @@ impl Account {
     /// The regions for which it says that.
     pub fn rds_default_regions(&self) -> impl Iterator<Item = &str> {
         self.spec.rds_instance_defaults.iter().flatten().map(|defaults| defaults.region.as_str())
+    }
+
+    /// The namespaces whose objects use it where they name none.
+    pub fn default_for(&self) -> &[String] {
+        self.spec.default_for_namespaces.as_deref().unwrap_or_default()
     }
 
     /// The AWSAccount, for messages.

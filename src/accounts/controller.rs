@@ -20,7 +20,7 @@ use kube::{
 };
 use serde_json::{Map, Value};
 use tokio::task::{AbortHandle, JoinSet};
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::{
     api,
@@ -38,7 +38,7 @@ use crate::{
     },
     queue::flow::Priority,
     shard::{NoPermit, Shard},
-    telemetry::health::Component,
+    telemetry::{health::Component, traces::spans},
 };
 
 /// How often an account is asked for while all is well; growing pauses while it is not end here too.
@@ -201,7 +201,7 @@ impl Attendant {
         if now < due {
             return due - now;
         }
-        let said = self.clients().identify(&session).await;
+        let said = self.clients().identify(&session).instrument(spans::account(&self.name)).await;
         (self.asked, self.session) = (Instant::now(), Some(session.clone()));
         match &said {
             Ok(_) => self.failures = 0,
@@ -238,7 +238,8 @@ impl Attendant {
         if !view.needless.is_empty() {
             let all = view.object.0.metadata.finalizers.iter().flatten();
             let others = all.filter(|finalizer| !view.needless.contains(finalizer)).cloned().collect();
-            return match writer.finalizers(&permit, &view.object, others).await {
+            let writing = writer.finalizers(&permit, &view.object, others);
+            return match writing.instrument(spans::account(&self.name)).await {
                 Ok(written) => {
                     info!(account = self.name, finalizers = view.needless.join(","), "no longer in use");
                     self.accounts().wrote(&self.name, written);
@@ -259,7 +260,7 @@ impl Attendant {
         if let Some(wait) = self.written.and_then(|at| STATUS.checked_sub(at.elapsed())) {
             return wait;
         }
-        match writer.status(&permit, &view.object, patch).await {
+        match writer.status(&permit, &view.object, patch).instrument(spans::account(&self.name)).await {
             Ok(written) => {
                 (self.told, self.written) = (Some(wish), Some(Instant::now()));
                 self.accounts().wrote(&self.name, written);

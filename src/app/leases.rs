@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use kube::{Client, Config};
+use kube::Config;
 use tokio::sync::watch;
 
 use crate::{
+    engine::api_server,
     settings::Settings,
     shard::{Permits, clock, keeper, lease::Timing, leases::Leases, membership::Replica},
     telemetry::{metrics::Metrics, pulse::Pulse},
@@ -29,8 +30,8 @@ pub(super) fn setup(
         started: wall(),
     };
     let namespace = settings.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-    let config = config.clone();
-    let connect = Arc::new(move || Client::try_from(config.clone()).map_err(|error| error.to_string()));
+    let (config, counting) = (config.clone(), metrics.clone());
+    let connect = Arc::new(move || api_server::counted(config.clone(), &counting));
     keeper::Setup {
         leases: Leases::new(connect, &namespace, timing),
         replica,

@@ -7,17 +7,22 @@ use std::{future::Future, time::Instant};
 
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use tracing::{Instrument as _, debug, debug_span, warn};
+use opentelemetry::KeyValue;
+use tracing::{Instrument as _, Span, debug, warn};
 
 use super::{
     Service,
     account::Reachability,
     errors::{AwsError, Classify, ErrorClass},
+    wire::{self, Exchange},
 };
 use crate::{
     queue::token::{Answer, FlowToken},
     shard::{NoPermit, Permit},
-    telemetry::metrics::Metrics,
+    telemetry::{
+        metrics::Metrics,
+        traces::spans::{self, Unended},
+    },
 };
 
 /// A service of one region, with the client `C`, for the time of one reconcile.
@@ -120,27 +125,50 @@ impl<C> Regional<C> {
             Ok(admitted) => admitted,
             Err(shut) => return Err(AwsError::shut(*service, operation, region, shut.since)),
         };
-        let span = debug_span!(
-            "aws_call", rpc.system = "aws-api", rpc.service = %service, rpc.method = operation, cloud.region = %region
-        );
-        let started = Instant::now();
-        let answer = send.instrument(span).await;
+        let span = spans::aws_call(service.0, operation, region);
+        let (started, unended) = (Instant::now(), Unended::of(&span));
+        let (answer, exchange) = wire::watched(send.instrument(span.clone())).await;
+        unended.ended();
         let answer = answer.map_err(|error| AwsError::of(*service, operation, region, self.classify, &error));
         let took = started.elapsed();
-        if let Some(answer) = answer_of(*service, answer.as_ref().err()) {
+        let learned = answer_of(*service, answer.as_ref().err());
+        // Where it was another call that failed, the exchange was that one's.
+        trace(&span, learned.is_some().then_some(&exchange), answer.as_ref().err());
+        if let Some(answer) = learned {
             admitted.ended(answer);
         }
         let outcome = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
         self.observers.metrics.called(service.0, operation, region, outcome, took);
         let elapsed_ms = took.as_millis();
         match &answer {
-            Ok(_) => debug!(%service, region, operation, resource, elapsed_ms, "AWS call"),
+            Ok(_) => {
+                let request_id = exchange.request_id.as_deref();
+                debug!(%service, region, operation, resource, elapsed_ms, request_id, "AWS call");
+            }
             Err(error) => {
                 debug!(%service, region, operation, resource, elapsed_ms, %error, "AWS call");
                 self.observers.reachability.saw(error);
             }
         }
         answer
+    }
+}
+
+/// Adds to its span what became of a call.
+fn trace(span: &Span, exchange: Option<&Exchange>, error: Option<&AwsError>) {
+    spans::add(span, || {
+        let mut attributes = Vec::new();
+        if let Some(Exchange { server, status, request_id, resent }) = exchange {
+            attributes.push(KeyValue::new("http.request.resend_count", i64::from(*resent)));
+            attributes.extend((!server.is_empty()).then(|| KeyValue::new("server.address", server.clone())));
+            attributes.extend(status.map(|status| KeyValue::new("http.response.status_code", i64::from(status))));
+            attributes.extend(request_id.clone().map(|id| KeyValue::new("aws.request_id", id)));
+        }
+        attributes.extend(error.map(|error| KeyValue::new("aws.error.code", error.code.clone())));
+        attributes
+    });
+    if let Some(error) = error {
+        spans::fail(span, error.class.name(), &error.to_string());
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     errors::{AwsError, Classify, causes},
     pool::Pool,
     session::{AssumedRole, Session, StsLimit},
+    wire::Watched,
 };
 use crate::queue::{flow::Flow, token::FlowToken};
 
@@ -83,7 +84,7 @@ impl Clients {
     /// `region` overrides the environment's; `gate` says whether its credentials may be used, and `tokens`
     /// give the right to call STS.
     pub async fn from_env(region: Option<String>, gate: Gate, observers: Observers, tokens: Tokens) -> Self {
-        let http: SharedHttpClient =
+        let http =
             aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -92,7 +93,7 @@ impl Clients {
             .operation_timeout(OPERATION_TIMEOUT)
             .build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(SharedHttpClient::new(Watched(http)))
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts);
         if let Some(region) = region {

@@ -16,6 +16,7 @@ pub mod identity;
 pub mod pool;
 pub mod session;
 pub mod tags;
+pub mod wire;
 
 /// An AWS service, by the prefix of its IAM actions and ARNs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,6 +14,8 @@ pub type Tags = BTreeMap<String, String>;
 
 /// The prefix of the tags that are Fairlead's own.
 pub const PREFIX: &str = "fairlead.dev/";
+/// The tag that holds the owner's cluster.
+pub const CLUSTER: &str = "fairlead.dev/cluster";
 /// The tag that holds the owner's uid.
 pub const UID: &str = "fairlead.dev/uid";
 /// The tag that replaces the uid on a retained resource; its value is the time.

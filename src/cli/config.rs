@@ -26,13 +26,41 @@ pub(super) struct Variable {
 }
 
 /// Standard variables of others that Fairlead honours: name, what it does.
-const STANDARD: [(&str, &str); 7] = [
+const STANDARD: [(&str, &str); 20] = [
     ("KUBECONFIG", "How to reach the API server. Without it, `~/.kube/config`, then the pod's ServiceAccount."),
     ("RUST_LOG", "What is logged, for example `info` or `fairlead=debug`. Default: `info`."),
     ("AWS_REGION", "The region for objects that name none, where FAIRLEAD_REGION is not set."),
     ("AWS_ENDPOINT_URL", "Another endpoint for all AWS services; `AWS_ENDPOINT_URL_SQS` for SQS alone."),
     ("AWS_USE_FIPS_ENDPOINT", "`true` uses FIPS endpoints."),
     ("AWS_USE_DUALSTACK_ENDPOINT", "`true` uses dual-stack endpoints."),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "Where traces go: a URL, for example `http://collector:4318`. Without it there are none.",
+    ),
+    ("OTEL_EXPORTER_OTLP_PROTOCOL", "`http/protobuf` (the default; port 4318 as a rule) or `grpc` (4317)."),
+    (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Headers for the collector, `key=value`, separated by commas. They may hold credentials.",
+    ),
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "The file of the certificates (PEM) that are trusted instead of the system's."),
+    (
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+        "The file of the client's own certificate (PEM), with `OTEL_EXPORTER_OTLP_CLIENT_KEY`.",
+    ),
+    ("OTEL_EXPORTER_OTLP_COMPRESSION", "`gzip` compresses. Default: none."),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "Milliseconds that one attempt may take. Default: 10000."),
+    ("OTEL_EXPORTER_OTLP_TRACES_*", "Each of the above for traces alone, which wins."),
+    ("OTEL_SERVICE_NAME", "What the traces call the operator. Default: `fairlead`."),
+    ("OTEL_RESOURCE_ATTRIBUTES", "Further attributes of all spans, `key=value`, separated by commas."),
+    (
+        "OTEL_TRACES_SAMPLER",
+        "Which traces are kept. Default: `parentbased_always_on`; `parentbased_traceidratio` keeps the part that `OTEL_TRACES_SAMPLER_ARG` says, for example 0.01.",
+    ),
+    (
+        "OTEL_BSP_*",
+        "How spans are gathered: `MAX_QUEUE_SIZE` (2048; more are dropped and counted), `MAX_EXPORT_BATCH_SIZE` (512), `SCHEDULE_DELAY` and `EXPORT_TIMEOUT` (5000 and 30000 ms).",
+    ),
+    ("OTEL_SDK_DISABLED", "`true` makes no traces, whatever the others say."),
     ("AWS_*", "Credentials, as the AWS SDK finds them: variables, profile, web identity, container, instance."),
 ];
 

@@ -10,12 +10,17 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use crate::{settings, telemetry::logs};
+use crate::settings;
 
+mod access;
+mod ahead;
 mod columns;
 mod config;
 mod crds;
+mod explain;
+mod metrics;
 mod orphans;
+mod plan;
 mod run;
 mod status;
 
@@ -35,8 +40,14 @@ enum Command {
     Crds(crds::Args),
     /// Print every setting, its value and where it came from.
     Config(config::Args),
+    /// Print every metric, its labels and what it is.
+    Metrics(metrics::Args),
     /// Show who leads which shard, and what every replica does.
     Status(status::Args),
+    /// Say why an object is as it is, and what its next reconcile would do. Changes nothing.
+    Explain(explain::Args),
+    /// Say what applying manifests would change in AWS. Changes nothing.
+    Plan(plan::Args),
     /// List database instances of this cluster whose object is gone. Changes nothing.
     Orphans(orphans::Args),
 }
@@ -81,7 +92,10 @@ fn dispatch(cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
         Command::Run(args) => run::main(args, matches),
         Command::Crds(args) => crds::main(args),
         Command::Config(args) => config::main(&args, matches),
+        Command::Metrics(args) => metrics::main(&args),
         Command::Status(args) => status::main(args),
+        Command::Explain(args) => explain::main(args),
+        Command::Plan(args) => plan::main(args),
         Command::Orphans(args) => orphans::main(args),
     }
 }
@@ -178,8 +192,4 @@ fn unknown_variables() -> Vec<String> {
         None => format!("{} is not a setting; `fairlead config` lists them", unknown.name),
     };
     settings::unknown(&known, set).into_iter().map(line).collect()
-}
-
-fn start_logs(format: logs::LogFormat) -> Result<(), Failure> {
-    logs::init(format).map_err(Failure::Usage)
 }

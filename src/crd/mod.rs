@@ -21,6 +21,8 @@ pub const PAUSED: &str = "aws.fairlead.dev/paused";
 pub const RECONCILE_AT: &str = "aws.fairlead.dev/reconcile-at";
 /// Annotation: how many seconds lie between two looks at the resource of this object while it is in sync.
 pub const POLL_INTERVAL: &str = "aws.fairlead.dev/poll-interval-seconds";
+/// The annotation of an event with the id of the trace in which it happened.
+pub const TRACE_ID: &str = "aws.fairlead.dev/trace-id";
 /// Annotation: the identity of the object's resource, as JSON. Fairlead's own.
 pub const IDENTITY: &str = "aws.fairlead.dev/identity";
 /// Annotation: the object's own uid lets a resource be created again that is gone for good, once.

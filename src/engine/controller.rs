@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, ObjectMeta},
@@ -21,15 +22,22 @@ use kube::{
     },
 };
 
+use opentelemetry::KeyValue;
+use tracing::{Instrument as _, Span, warn};
+
 use super::{
     kind::{Kind, Referent},
+    last::Lasts,
     memory::{Memory, TAGS_EVERY},
     objects::{Fingerprint, Object, ObjectKey, Standing, Writer},
     publish::Connections,
     reconcile::{Run, WITHOUT_PERMIT},
     secrets::Secrets,
+    shown::{Shown, Tally},
     status::is_true,
     sweep::{SweepKey, Sweeps},
+    traced,
+    vanished::Vanished,
     watch,
 };
 use crate::{
@@ -48,7 +56,9 @@ use crate::{
     shard::{NoPermit, Permits, Shard},
     telemetry::{
         health::Component,
-        metrics::{Metrics, Reading},
+        metrics::{Metrics, Reading, table},
+        object_status::ObjectStatusz,
+        traces::spans,
     },
 };
 
@@ -126,6 +136,8 @@ pub trait AnyController: Send + Sync {
     fn leave(&self, shard: Shard);
     /// How many objects of a shard there are.
     fn count(&self, shard: Shard) -> usize;
+    /// What this replica, of this name, knows of one object.
+    fn tell(&self, replica: &str, namespace: &str, name: &str) -> ObjectStatusz;
     /// The objects as Prometheus sees them.
     fn readings(&self) -> Vec<Reading>;
 }
@@ -141,7 +153,9 @@ pub struct Controller<K: Kind> {
     known: Mutex<HashMap<ObjectKey, Known>>,
     memories: Mutex<HashMap<ObjectKey, Memory<K::Handle>>>,
     referrers: Mutex<HashMap<ObjectKey, BTreeSet<ObjectKey>>>,
+    vanished: Vanished,
     pub(super) sweeps: Sweeps<K::Handle, K::Observed>,
+    pub(super) lasts: Lasts,
 }
 
 /// An object as its last event, or our own last write, left it.
@@ -149,6 +163,7 @@ pub struct Controller<K: Kind> {
 struct Known {
     fingerprint: Fingerprint,
     referent: Referable,
+    shown: Shown,
 }
 
 /// What others that refer to an object look at.
@@ -170,7 +185,9 @@ impl<K: Kind> Controller<K> {
             known: Mutex::default(),
             memories: Mutex::default(),
             referrers: Mutex::default(),
+            vanished: Vanished::default(),
             sweeps: Sweeps::default(),
+            lasts: Lasts::default(),
         }
     }
 
@@ -185,9 +202,7 @@ impl<K: Kind> Controller<K> {
     /// What another object sees of `key`; `referrer` is asked to reconcile when that changes.
     pub fn referent(&self, key: &ObjectKey, referrer: &ObjectKey) -> Option<Referent> {
         lock(&self.referrers).entry(key.clone()).or_default().insert(referrer.clone());
-        let object = self.object(key)?;
-        let Referable { ready, arn } = referable(&object);
-        Some(Referent { ready, arn, spec: object.raw_spec() })
+        Some(referent(&self.object(key)?))
     }
 
     /// Says that our own write is about to leave the object like this, so that its event asks for
@@ -200,9 +215,12 @@ impl<K: Kind> Controller<K> {
 
     fn applied(&self, object: &Object, priority: Priority) {
         let key = key_of::<K>(&object.0.metadata);
+        if self.vanished.forget(&key) {
+            warn!(object = %key, "takes up what the object of this name has left that was removed with its finalizer");
+        }
         let account_id = object.resource_place().map(|(account_id, _)| account_id);
         self.context.accounts.saw(&key, object.account_ref(), account_id, object.has_finalizer());
-        let now = Known { fingerprint: object.fingerprint(), referent: referable(object) };
+        let now = Known { fingerprint: object.fingerprint(), referent: referable(object), shown: Shown::of(object) };
         let before = lock(&self.known).insert(key.clone(), now.clone());
         if before.as_ref().map(|before| &before.fingerprint) != Some(&now.fingerprint) {
             let (priority, at) = match priority {
@@ -240,11 +258,35 @@ impl<K: Kind> Controller<K> {
         }
     }
 
+    /// The watch tells that an object is gone.
+    fn gone(&self, object: DynamicObject) {
+        let key = key_of::<K>(&object.metadata);
+        let object = Object(object);
+        if !(Vanished::is(&object) && self.leads(object.uid()) && lock(&self.known).contains_key(&key)) {
+            return self.deleted(&key);
+        }
+        let terms = self.terms(&object);
+        self.vanished.keep(key.clone(), object.0, Instant::now());
+        self.context.queue.add((&key).into(), &terms, Priority::Change, Instant::now());
+        self.wake_referrers(&key);
+    }
+
+    /// What has vanished is done with. Another one of its name may have come meanwhile.
+    fn forget_vanished(&self, key: &ObjectKey) {
+        if self.vanished.forget(key) {
+            self.deleted(key);
+            self.object(key).iter().for_each(|object| self.applied(object, Priority::Change));
+        }
+    }
+
     fn deleted(&self, key: &ObjectKey) {
+        self.vanished.forget(key);
         lock(&self.known).remove(key);
         lock(&self.memories).remove(key);
+        self.forget_messages(key);
         self.context.queue.remove(&key.into());
         self.sweeps.forget(key);
+        self.lasts.forget(key);
         self.context.connections.forget(key);
         self.context.accounts.forget(key);
         self.wake_referrers(key);
@@ -252,6 +294,12 @@ impl<K: Kind> Controller<K> {
             referrers.remove(key);
             !referrers.is_empty()
         });
+    }
+
+    fn forget_messages(&self, key: &ObjectKey) {
+        if K::MESSAGES.is_some() {
+            self.context.metrics.forget_messages(&key.namespace, &key.name);
+        }
     }
 
     fn wake_referrers(&self, key: &ObjectKey) {
@@ -267,7 +315,8 @@ impl<K: Kind> Controller<K> {
         let present: BTreeSet<_> = objects.iter().map(|object| key_of::<K>(&object.metadata)).collect();
         let gone: Vec<_> = lock(&self.known)
             .keys()
-            .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace) && !present.contains(*key))
+            .filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
+            .filter(|key| !present.contains(*key) && !self.vanished.has(key))
             .cloned()
             .collect();
         gone.iter().for_each(|key| self.deleted(key));
@@ -309,30 +358,40 @@ impl<K: Kind> Controller<K> {
 
     async fn reconcile(&self, key: ObjectKey, ready: &Ready<Task>, token: FlowToken) -> Next {
         let started = Instant::now();
-        let next = self.reconcile_once(key, ready, token).await;
+        let (next, span) = self.reconcile_once(key, ready, token).await;
         let result = match next {
             Next::Backoff => "error",
             Next::Throttled => "requeue",
             Next::Poll(_) | Next::After(..) | Next::Again(_) => "requeue_after",
             Next::Wait | Next::Resume => "success",
         };
-        self.context.metrics.reconciled(K::KIND, result, started.elapsed());
+        spans::add(&span, || vec![KeyValue::new("fairlead.result", result)]);
+        self.context.metrics.reconciled(K::KIND, result, started.elapsed(), spans::trace_id(&span).as_deref());
         next
     }
 
-    async fn reconcile_once(&self, key: ObjectKey, ready: &Ready<Task>, token: FlowToken) -> Next {
-        let Some(object) = self.object(&key) else { return Next::Wait };
-        let permit = match self.context.permits.grant(self.context.permits.shard_of(object.uid())) {
+    /// Reconciles an object: what to do next, and the span that shows it.
+    async fn reconcile_once(&self, key: ObjectKey, ready: &Ready<Task>, token: FlowToken) -> (Next, Span) {
+        let present = self.object(&key);
+        let vanished = present.is_none();
+        let Some(object) = present.or_else(|| self.vanished.get(&key)) else { return (Next::Wait, Span::none()) };
+        let shard = self.context.permits.shard_of(object.uid());
+        let permit = match self.context.permits.grant(shard) {
             Ok(permit) => permit,
-            // Its shard's next leader goes on with it.
-            Err(NoPermit::NotLed) => return Next::Wait,
-            Err(_) => return Next::Again(WITHOUT_PERMIT),
+            // Its shard's next leader goes on with it; of one that has vanished, it knows nothing.
+            Err(NoPermit::NotLed) => {
+                if vanished {
+                    self.forget_vanished(&key);
+                }
+                return (Next::Wait, Span::none());
+            }
+            Err(_) => return (Next::Again(WITHOUT_PERMIT), Span::none()),
         };
         let terms = self.terms(&object);
         self.context.queue.settle(&ready.key, &terms);
         if terms.flow != ready.flow {
             // Its account has become known, say: there it waits for its turn as the others do.
-            return Next::Again(Duration::ZERO);
+            return (Next::Again(Duration::ZERO), Span::none());
         }
         let memory = lock(&self.memories)
             .remove(&key)
@@ -342,21 +401,34 @@ impl<K: Kind> Controller<K> {
             Memory::new(object.uid().into(), permit.epoch(), phase)
         });
         let epoch = permit.epoch();
-        let (next, memory) = if memory.waits_for_store(object.version(), Instant::now()) {
+        if vanished && !self.vanished.was_claimed(&key, &memory) {
+            warn!(object = %key, "removed with its finalizer in place: its resource, if there is one, stays");
+            self.forget_vanished(&key);
+            return (Next::Wait, Span::none());
+        }
+        let (next, memory, span) = if memory.waits_for_store(object.version(), Instant::now()) {
             // The store has not yet seen what we wrote: to decide now would be to decide on the past.
-            (Next::Again(STORE_RECHECK), memory)
+            (Next::Again(STORE_RECHECK), memory, Span::none())
         } else {
-            let run = Run::new(self, object.clone(), memory, key.clone(), ready, token, permit);
-            let (next, memory) = run.finish().await;
-            (self.join_sweep(&object, next, &memory), memory)
+            let span = traced::begin(&object, &mut memory, ready, shard);
+            let mut run = Run::new(self, object.clone(), memory, key.clone(), ready, token, permit);
+            run.vanished = vanished;
+            let (next, memory) = run.finish().instrument(span.clone()).await;
+            if vanished && next == Next::Wait {
+                self.forget_vanished(&key);
+            }
+            (self.join_sweep(&object, next, &memory), memory, span)
         };
+        let mut memory = memory;
         let led = self.context.permits.leads(self.context.permits.shard_of(&memory.uid)) == Some(epoch);
         if led && lock(&self.known).contains_key(&key) {
+            self.lasts.note(&key, memory.last.take());
             lock(&self.memories).insert(key, memory);
         } else {
             self.sweeps.forget(&key);
+            self.forget_messages(&key);
         }
-        next
+        (next, span)
     }
 
     async fn follow(&self, namespace: Option<String>, health: Component) {
@@ -374,7 +446,7 @@ impl<K: Kind> Controller<K> {
             writer.apply_watcher_event(&event);
             match event {
                 watcher::Event::Apply(object) => self.applied(&Object(object), Priority::Change),
-                watcher::Event::Delete(object) => self.deleted(&key_of::<K>(&object.metadata)),
+                watcher::Event::Delete(object) => self.gone(object),
                 watcher::Event::InitDone => self.listed(namespace.as_deref(), &reader),
                 watcher::Event::Init | watcher::Event::InitApply(_) => {}
             }
@@ -386,6 +458,7 @@ impl<K: Kind> Controller<K> {
 impl<K: Kind> AnyController for Controller<K> {
     fn run(self: Arc<Self>, ready: Ready<Task>, token: FlowToken) -> BoxFuture<Next> {
         Box::pin(async move {
+            let _active = self.context.metrics.active(K::KIND);
             match ready.key.clone() {
                 Task::Object(key) => self.reconcile(key, &ready, token).await,
                 Task::Sweep(sweep) => self.sweep(&sweep, token).await,
@@ -419,8 +492,11 @@ impl<K: Kind> AnyController for Controller<K> {
         for key in self.keys_in(shard) {
             self.context.queue.remove(&(&key).into());
             self.sweeps.forget(&key);
+            self.lasts.forget(&key);
             self.context.connections.forget(&key);
             lock(&self.memories).remove(&key);
+            self.forget_messages(&key);
+            self.forget_vanished(&key);
         }
     }
 
@@ -428,28 +504,20 @@ impl<K: Kind> AnyController for Controller<K> {
         self.keys_in(shard).len()
     }
 
-    #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    fn tell(&self, replica: &str, namespace: &str, name: &str) -> ObjectStatusz {
+        self.told(replica, &ObjectKey { kind: K::KIND, namespace: namespace.into(), name: name.into() })
+    }
+
     fn readings(&self) -> Vec<Reading> {
-        let (mut ready, mut all, mut there) = (0_usize, 0_usize, 0_usize);
+        let mut tally = Tally::default();
         // Each object is one replica's, so that the sum over all replicas is right.
         for known in lock(&self.known).values().filter(|known| self.leads(&known.fingerprint.uid)) {
-            all += 1;
-            ready += usize::from(known.referent.ready);
-            there += usize::from(known.referent.arn.is_some());
+            tally.add(known.shown, known.referent.ready, known.referent.arn.is_some());
         }
-        let objects = |is_ready: &str, count: usize| Reading {
-            name: "fairlead_objects",
-            help: "Objects by kind, and whether their condition Ready is true",
-            labels: vec![("kind", K::KIND.into()), ("ready", is_ready.into())],
-            value: count as f64,
-        };
-        let total = Reading {
-            name: K::TOTAL,
-            help: "Resources that are managed or observed",
-            labels: vec![],
-            value: there as f64,
-        };
-        vec![objects("true", ready), objects("false", all - ready), total]
+        let mut readings = tally.readings(K::KIND, K::TOTAL, Timestamp::now().as_second());
+        let limit = self.context.settings.limits().overall;
+        readings.push(Reading::count(&table::MAX_WORKERS, [K::KIND.into()], limit));
+        readings
     }
 }
 
@@ -462,6 +530,12 @@ pub fn resource<K: Kind>() -> ApiResource {
 fn key_of<K: Kind>(metadata: &ObjectMeta) -> ObjectKey {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     ObjectKey { kind: K::KIND, namespace: text(&metadata.namespace), name: text(&metadata.name) }
+}
+
+/// What others that refer to an object see of it.
+pub fn referent(object: &Object) -> Referent {
+    let Referable { ready, arn } = referable(object);
+    Referent { ready, arn, spec: object.raw_spec() }
 }
 
 fn referable(object: &Object) -> Referable {

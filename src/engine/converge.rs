@@ -5,17 +5,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
+use tracing::Instrument as _;
 
 use super::{
     events::Happening,
     faults::Fault,
-    kind::{Created, Difference, Kind, Past, Pending, Plan, Refused},
+    kind::{Created, Difference, Kind, Past, Pending, Plan},
     lifecycle::{Claim, claim},
     memory::TAGS_EVERY,
-    objects::ObjectKey,
     reconcile::Run,
     status::conditions,
+    subject::{RESOURCE_GONE, admit_observing, impossible, nothing_to_adopt, resource_gone},
     sweep::Wish,
+    traced,
 };
 use crate::{
     aws::{
@@ -25,12 +27,11 @@ use crate::{
         tags::{self, Ownership, TagChanges, Tags},
     },
     crd::{self, spec::Adoption, status::ResourceIdentity},
+    telemetry::traces::spans,
 };
 
 /// A creation time this much before our call is still of our call: AWS gives whole seconds.
 const CLOCK_TOLERANCE: i64 = 1;
-/// The reason where a resource is gone that is not created again by itself.
-const RESOURCE_GONE: &str = "ResourceGone";
 /// Values longer than this are cut in conditions and events.
 const VALUE_LIMIT: usize = 60;
 
@@ -99,6 +100,15 @@ impl<K: Kind> Run<'_, K> {
         if fresh {
             return Ok(None);
         }
+        self.look_at_once(aws, identity).instrument(spans::observe()).await
+    }
+
+    /// The same, within a span.
+    pub(super) async fn look_at_once(
+        &mut self,
+        aws: &Regional<K::Client>,
+        identity: &Identity,
+    ) -> Result<Option<Sight<K>>, Fault> {
         let known = self.memory.handle.clone().or_else(|| K::handle(&self.object.status()));
         let handle = match known.or_else(|| K::handle_of(identity)) {
             Some(handle) => Some(handle),
@@ -172,7 +182,8 @@ impl<K: Kind> Run<'_, K> {
         let started = unix_now();
         // From here on something may be there, whatever becomes of the answer.
         self.memory.attempted = Some(Instant::now());
-        let created = K::create(aws, &self.permit, identity, &creation, &tags).await;
+        let creating = K::create(aws, &self.permit, identity, &creation, &tags);
+        let created = creating.instrument(spans::action("create")).await;
         self.memory.wrote = Some(Instant::now());
         let Created { handle, observed, told, has_password } = match created {
             Ok(created) => created,
@@ -226,25 +237,13 @@ impl<K: Kind> Run<'_, K> {
             if !self.is_told_gone() {
                 self.confirm_account(identity).await?; // asks AWS
             }
-            let (noun, name) = (K::NOUN, &identity.name);
-            return Err(Fault::Refused {
-                reason: RESOURCE_GONE,
-                message: format!(
-                    "the {noun} {name} is gone, and with it what it held: it is not created again by itself. Restore it \
-                     under its name and it is taken up again; or, for a new one, set the annotation {}: {}",
-                    crd::RECREATE,
-                    self.object.uid()
-                ),
-            });
+            return Err(resource_gone::<K>(identity, self.object.uid()));
         }
         if self.memory.created.is_some_and(|created| created.elapsed() < K::APPEARS_WITHIN) {
             return Err(appearing::<K>(identity));
         }
         if K::common(spec).adoption() == Adoption::Adopt {
-            let (noun, name, region) = (K::NOUN, &identity.name, &identity.region);
-            return Err(Fault::Waiting(format!(
-                "spec.adoption is Adopt, but there is no {noun} {name} in {region} to adopt; AdoptOrCreate would create it"
-            )));
+            return Err(nothing_to_adopt::<K>(identity));
         }
         // "Not there" may also mean that the credentials are of another account by now.
         match existed {
@@ -281,10 +280,11 @@ impl<K: Kind> Run<'_, K> {
         self.unusable = !K::state(&sight.observed).is_usable();
         self.read_secrets(spec, true).await?; // reads and writes Kubernetes, seldom
         let plan = self.plan(identity, desired, sight, &managed); // decides
+        traced::plan(&plan);
         let tags = self.tag_changes(spec, identity, &managed);
-        if let Some(Refused { reason, difference: Difference { field, actual, desired, .. }, why }) = plan.refused {
-            let message = format!("spec.{field} is {desired}, but the {} has {actual} and {why}", K::NOUN);
-            return Err(Fault::Refused { reason, message });
+        self.memory.said.differs(plan.differences.iter().chain(plan.refused.iter().map(|refused| &refused.difference)));
+        if let Some(refused) = plan.refused {
+            return Err(impossible::<K>(refused));
         }
         if plan.notice.as_ref().is_some_and(|notice| !self.has_told(notice)) {
             // It is told first, and done at the next look.
@@ -300,7 +300,8 @@ impl<K: Kind> Run<'_, K> {
         }
         self.managed = Some(self.managed_after(desired, spec, true));
         if !tags.is_empty() {
-            K::retag(aws, &self.permit, identity, &sight.handle, &tags).await?; // writes AWS
+            let tagging = K::retag(aws, &self.permit, identity, &sight.handle, &tags);
+            tagging.instrument(spans::action("tag")).await?; // writes AWS
             self.memory.wrote = Some(Instant::now());
             self.memory.tags = self.memory.tags.take().map(|actual| tags.applied_to(&actual));
         }
@@ -366,7 +367,8 @@ impl<K: Kind> Run<'_, K> {
         sight: &mut Sight<K>,
         change: &K::Change,
     ) -> Result<(), Fault> {
-        let answer = K::change(aws, &self.permit, &sight.handle, change).await;
+        let changing = K::change(aws, &self.permit, &sight.handle, change);
+        let answer = changing.instrument(spans::action("change")).await;
         self.memory.wrote = Some(Instant::now());
         if let Some(observed) = answer? {
             sight.observed = observed;
@@ -401,18 +403,14 @@ impl<K: Kind> Run<'_, K> {
         };
         let ours = matches!(claim(&self.owner().of(&tags), Adoption::Never, Err(""), K::NOUN), Claim::Proceed);
         self.memory.tags = Some(tags);
-        let account = self.account()?;
-        if ours || account.may_observe(self.asking()) {
+        if ours {
             return Ok(());
         }
-        let ObjectKey { kind: _, namespace, name } = &self.key;
-        let message = format!(
-            "the {} is not this object's, and {} does not allow {namespace}/{name} to observe it",
-            K::NOUN,
-            account.observe_rule()
-        );
-        self.memory.doubt_tags();
-        Err(Fault::Refused { reason: "ObserveNotAllowed", message })
+        let admitted = admit_observing::<K>(self.account()?, self.asking());
+        if admitted.is_err() {
+            self.memory.doubt_tags();
+        }
+        admitted
     }
 
     /// Makes sure that the resource with the tags `actual` is ours, or may become it: then what there
@@ -467,6 +465,9 @@ impl<K: Kind> Run<'_, K> {
             true => ("Updated", format!("applied the spec: {what}")),
             false => ("DriftCorrected", format!("corrected what was changed outside of Fairlead: {what}")),
         };
+        if !changed {
+            self.count_drift(differences, &tag_fields);
+        }
         self.happened.push(Happening::normal(reason, &note));
         let at = Timestamp::now().strftime("%FT%TZ");
         Done { corrected: Some((reason.into(), format!("{note}, at {at}"))), ..Done::default() }
@@ -501,14 +502,18 @@ pub(super) fn unseen<K: Kind>(identity: &Identity) -> Fault {
     Fault::Appearing(format!("making sure that no {} {} comes into sight any more", K::NOUN, identity.name))
 }
 
-pub(super) fn describe(differences: &[Difference]) -> String {
-    let short = |value: &str| match value.char_indices().nth(VALUE_LIMIT) {
+/// A value as people read it.
+pub fn shortened(value: &str) -> String {
+    match value.char_indices().nth(VALUE_LIMIT) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None if value.is_empty() => "none".into(),
         None => value.to_owned(),
-    };
+    }
+}
+
+pub(super) fn describe(differences: &[Difference]) -> String {
     let text = |difference: &Difference| {
-        format!("{} ({} → {})", difference.field, short(&difference.actual), short(&difference.desired))
+        format!("{} ({} → {})", difference.field, shortened(&difference.actual), shortened(&difference.desired))
     };
     differences.iter().map(text).collect::<Vec<_>>().join(", ")
 }

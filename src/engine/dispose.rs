@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use super::{
     converge::{Sight, report, unseen},
@@ -15,15 +16,19 @@ use super::{
     identity,
     kind::{End, Ending, Gone, Kind},
     lifecycle::{Disposal, disposal},
-    objects::bounded,
+    objects::{KubeError, bounded},
     reconcile::Run,
     status::{Stage, Verdict},
+    traced,
 };
-use crate::aws::{
-    call::Regional,
-    errors::ErrorClass,
-    identity::Identity,
-    tags::{self, Ownership, TagChanges, Tags},
+use crate::{
+    aws::{
+        call::Regional,
+        errors::ErrorClass,
+        identity::Identity,
+        tags::{self, Ownership, TagChanges, Tags},
+    },
+    telemetry::traces::spans,
 };
 
 /// A resource whose object is being deleted.
@@ -41,14 +46,23 @@ impl<K: Kind> Run<'_, K> {
         };
         self.reach_account(&identity)?;
         let aws = self.aws(&identity)?;
-        let Some(Found { handle, observed, tags }) = self.find_to_dispose(&aws, &identity).await? else {
+        let finding = self.find_to_dispose(&aws, &identity).instrument(spans::observe());
+        let Some(Found { handle, observed, tags }) = finding.await? else {
             return self.gone(&identity).await;
         };
         let ownership = self.owner().of(&tags);
         self.confirm().await?; // reads Kubernetes, once a leadership
+        if self.vanished && self.has_successor().await? {
+            // It takes up what this one has left. No finalizer keeps the name until all is done.
+            return Ok(None);
+        }
         let crd_is_deleted = self.crd_is_deleted().await?;
         let adopted = identity.adopted || tags.contains_key(tags::ADOPTED);
-        let disposal = disposal(&ownership, self.object.deletion_policy(), K::DELETION, adopted, crd_is_deleted);
+        let disposal = match self.vanished && ownership != Ownership::Ours {
+            // By now it may be another one's, who has this object's name.
+            true => Disposal::Spare,
+            false => disposal(&ownership, self.object.deletion_policy(), K::DELETION, adopted, crd_is_deleted),
+        };
         let retag = match disposal {
             Disposal::Delete { .. } if ownership != Ownership::Ours => {
                 TagChanges::between(&self.owner().tags(), &tags, &[])
@@ -59,7 +73,8 @@ impl<K: Kind> Run<'_, K> {
         // Were this to be tried again, somebody else may have the name by then.
         self.memory.tags = None;
         if !retag.is_empty() {
-            let answer = K::retag(&aws, &self.permit, &identity, &handle, &retag).await;
+            let tagging = K::retag(&aws, &self.permit, &identity, &handle, &retag);
+            let answer = tagging.instrument(spans::action("tag")).await;
             self.memory.wrote = Some(Instant::now());
             match answer {
                 Err(error) if error.class == ErrorClass::NotFound => return self.gone(&identity).await,
@@ -94,7 +109,8 @@ impl<K: Kind> Run<'_, K> {
         let resource = format!("{} {}", K::NOUN, K::arn(identity));
         let message = match K::ending(observed, &wish) {
             End::Delete(farewell) => {
-                let answer = K::delete(aws, &self.permit, handle, &farewell).await;
+                let deleting = K::delete(aws, &self.permit, handle, &farewell);
+                let answer = deleting.instrument(spans::action("delete")).await;
                 self.memory.wrote = Some(Instant::now());
                 if answer? == Gone::Now {
                     return self.release("Deleted", &format!("deleted the {resource}")).await;
@@ -103,7 +119,8 @@ impl<K: Kind> Run<'_, K> {
                 format!("AWS deletes the {resource}")
             }
             End::Change(change) => {
-                let answer = K::change(aws, &self.permit, handle, &change).await;
+                let changing = K::change(aws, &self.permit, handle, &change);
+                let answer = changing.instrument(spans::action("change")).await;
                 self.memory.wrote = Some(Instant::now());
                 answer?;
                 format!("preparing the {resource} for its deletion")
@@ -150,11 +167,23 @@ impl<K: Kind> Run<'_, K> {
 
     /// Lets the object go.
     pub(super) async fn release(&mut self, reason: &str, note: &str) -> Result<Option<Verdict>, Fault> {
-        let released = self.controller.writer.release(&self.permit, &self.object).await?;
-        self.memory.written = released.version().map(str::to_owned);
+        if !self.vanished {
+            let released = self.controller.writer.release(&self.permit, &self.object).await?;
+            self.memory.written = released.version().map(str::to_owned);
+        }
+        traced::outcome(reason);
         self.happened.push(Happening::normal(reason, note));
         self.tell(None).await;
         Ok(None)
+    }
+
+    /// Whether there is an object of the name by now. Asked of the API server itself.
+    async fn has_successor(&self) -> Result<bool, Fault> {
+        match self.controller.writer.read(&self.object).await {
+            Ok(_) => Ok(true),
+            Err(KubeError::Gone) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn identity_to_dispose(&self) -> Result<Option<Identity>, Fault> {
@@ -173,7 +202,7 @@ impl<K: Kind> Run<'_, K> {
         identity: &Identity,
     ) -> Result<Option<Found<K>>, Fault> {
         if K::SWEEP.is_some() {
-            let Some(sight) = self.look(aws, identity, false).await? else { return Ok(None) };
+            let Some(sight) = self.look_at_once(aws, identity).await? else { return Ok(None) };
             let tags = K::tags_in(&sight.observed).cloned().unwrap_or_default();
             return Ok(Some(Found { handle: sight.handle, observed: Some(sight.observed), tags }));
         }

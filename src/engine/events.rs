@@ -1,7 +1,11 @@
 //! Events: what happened to an object, told once. Their names follow from what they tell, so that
 //! telling it again after a crash makes no second one.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use k8s_openapi::{
@@ -15,7 +19,11 @@ use super::{
     objects::{KubeError, Object, permitted},
     status::{Stage, Verdict, is_true},
 };
-use crate::shard::Permit;
+use crate::{
+    crd,
+    shard::Permit,
+    telemetry::{thinned::Thinned, traces},
+};
 
 /// The API server takes notes of at most 1,024 bytes.
 const NOTE_LIMIT: usize = 1_000;
@@ -71,6 +79,7 @@ pub async fn tell(client: &Client, permit: &Permit, instance: &str, object: &Obj
         metadata: ObjectMeta {
             name: Some(name(object, happening)),
             namespace: Some(object.namespace().into()),
+            annotations: traces::current_trace_id().map(|id| BTreeMap::from([(crd::TRACE_ID.to_owned(), id)])),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(Timestamp::now())),
@@ -97,7 +106,12 @@ pub async fn tell(client: &Client, permit: &Permit, instance: &str, object: &Obj
         Err(error) if error.to_string().contains("being terminated") => {
             debug!(%error, reason = happening.reason, "the event was not taken");
         }
-        Err(error) => warn!(%error, reason = happening.reason, "the event was not taken"),
+        Err(error) => {
+            static LINES: Thinned = Thinned::new();
+            if let Some(left_out) = LINES.pass(Instant::now()) {
+                warn!(%error, reason = happening.reason, left_out, "the event was not taken");
+            }
+        }
     }
 }
 

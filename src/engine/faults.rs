@@ -154,6 +154,14 @@ impl Fault {
         matches!(self, Self::Kube(KubeError::NoPermit(_)) | Self::Aws(AwsError { class: ErrorClass::NoPermit, .. }))
     }
 
+    /// The class of AWS's error, where it is one.
+    pub fn class(&self) -> Option<&'static str> {
+        match self {
+            Self::Aws(error) => Some(error.class.name()),
+            _ => None,
+        }
+    }
+
     /// Whether AWS refused the request itself.
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::Aws(AwsError { class: ErrorClass::PerhapsTerminal, .. }))

@@ -20,6 +20,7 @@ use crate::{
     crd::spec::{CommonSpec, DeletionPolicy},
     queue::flow::Calls,
     shard::Permit,
+    telemetry::metrics::catalog::Metric,
 };
 
 /// A kind of AWS resource.
@@ -42,7 +43,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// The AWS calls of a usual run, which its dispatch reserves.
     const CALLS: Calls;
     /// The metric that counts the resources there are.
-    const TOTAL: &'static str;
+    const TOTAL: &'static Metric;
+    /// The status fields that count messages, where there are any: visible, in flight, delayed.
+    const MESSAGES: Option<[&'static str; 3]> = None;
     /// What may become of a resource whose object is deleted; the first is the default.
     const DELETION: &'static [DeletionPolicy];
     /// As what the way to the resource is published.
@@ -106,6 +109,13 @@ pub trait Kind: Send + Sync + Sized + 'static {
     ) -> Result<Self::Creation, NotYet>;
     /// What turns `observed` into `desired`.
     fn plan(desired: &Self::Desired, observed: &Self::Observed, past: &Past<'_>) -> Plan<Self::Change>;
+    /// What a creation gives the resource, for people, by the names of the spec's fields. No secret is in it.
+    fn shown(creation: &Self::Creation) -> BTreeMap<String, String>;
+    /// When a change of `field` takes effect and what it interrupts, for people, where that is not at once and
+    /// unnoticed.
+    fn effect(_desired: &Self::Desired, _observed: &Self::Observed, _field: &str) -> Option<String> {
+        None
+    }
     /// How the resource is, whatever its fields.
     fn state(_observed: &Self::Observed) -> State {
         State::AVAILABLE

@@ -12,7 +12,8 @@ use crate::{
     shard::{Permits, Shard, leases::name_of, membership::Replica, permit::Glimpse},
     telemetry::{
         health::Component,
-        metrics::{Metrics, Reading},
+        metrics::{Metrics, Reading, Value, table},
+        object_status::ObjectStatusz,
         pulse::Pulse,
         statusz::{QueueStatusz, ShardStatusz, Statusz},
     },
@@ -88,7 +89,7 @@ pub fn teller(
                 led,
                 draining,
                 holder: holder.map(|holder| holder.to_string()),
-                holder_age_seconds: rounded(holder_age),
+                holder_age_seconds: rounded(holder_age.unwrap_or_default()),
                 epoch: epoch.map(|epoch| epoch.to_string()),
                 valid_for_seconds: rounded(valid_for),
                 objects: controllers.iter().map(|(_, controller)| controller.count(shard)).sum(),
@@ -106,6 +107,21 @@ pub fn teller(
     }
 }
 
+/// What tells of one object.
+pub fn object_teller(
+    replica: &Replica,
+    controllers: Controllers,
+) -> impl Fn(&str, &str, &str) -> ObjectStatusz + Clone + Send + Sync + 'static {
+    let replica = replica.identity.to_string();
+    move |kind, namespace, name| {
+        let controller = controllers.iter().find(|(known, _)| *known == kind);
+        controller.map_or_else(
+            || ObjectStatusz { replica: replica.clone(), ..ObjectStatusz::default() },
+            |(_, controller)| controller.tell(&replica, namespace, name),
+        )
+    }
+}
+
 /// Seconds, to a tenth.
 fn rounded(time: Duration) -> f64 {
     (time.as_secs_f64() * 10.0).round() / 10.0
@@ -114,25 +130,24 @@ fn rounded(time: Duration) -> f64 {
 /// Shows in the metrics what is led.
 pub fn show(permits: &Permits, metrics: &Metrics) {
     let permits = permits.clone();
-    metrics.read(move || {
-        let mut led = 0.0;
-        let mut readings = Vec::new();
-        for shard in Shard::all(permits.shards()) {
-            let leads = f64::from(u8::from(permits.glimpse(shard).led));
-            led += leads;
-            readings.push(Reading {
-                name: "leader_election_master_status",
-                help: "1 where this replica is the leader",
-                labels: vec![("name", name_of(shard))],
-                value: leads,
-            });
+    metrics.read(move || readings(&permits));
+}
+
+/// What is led, as Prometheus sees it.
+pub(crate) fn readings(permits: &Permits) -> Vec<Reading> {
+    let (mut led, mut outstanding, mut readings) = (0, 0, Vec::new());
+    for shard in Shard::all(permits.shards()) {
+        let glimpse = permits.glimpse(shard);
+        led += usize::from(glimpse.led);
+        outstanding += glimpse.outstanding;
+        let name: Value = name_of(shard).into();
+        readings.push(Reading::count(&table::LEADER, [name.clone()], usize::from(glimpse.led)));
+        if let Some(age) = glimpse.holder_age {
+            readings.push(Reading::new(&table::LEASE_AGE, [name], age.as_secs_f64()));
         }
-        readings.push(Reading {
-            name: "fairlead_shards_led",
-            help: "Shards that this replica leads",
-            labels: Vec::new(),
-            value: led,
-        });
-        readings
-    });
+    }
+    readings.push(Reading::count(&table::SHARDS, [], permits.shards().into()));
+    readings.push(Reading::count(&table::SHARDS_LED, [], led));
+    readings.push(Reading::count(&table::PERMITS_OUT, [], outstanding));
+    readings
 }

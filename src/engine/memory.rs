@@ -8,10 +8,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{credentials::Known, sweep::SweepKey};
+use super::{credentials::Known, last::Said, sweep::SweepKey};
 use crate::{
     aws::tags::Tags,
     queue::{flow::Priority, scheduler::Next},
+    telemetry::object_status::Last,
 };
 
 /// How many looks at a resource go by until its tags are read again.
@@ -46,6 +47,8 @@ pub struct Memory<H> {
     pub second_look: Option<Instant>,
     /// Whether it was reconciled in this leadership.
     pub seen: bool,
+    /// The annotation `traceparent`, as the last reconcile saw it.
+    pub cause: Option<String>,
     /// The version of the object that our last write to it made.
     pub written: Option<String>,
     /// How its resource is addressed.
@@ -84,6 +87,10 @@ pub struct Memory<H> {
     pub accepted: Option<Value>,
     /// That a deletion was begun, and what of.
     pub deleting: Option<String>,
+    /// What the reconcile that runs has to say about itself.
+    pub said: Said,
+    /// What is to be kept of the reconcile that has just ended.
+    pub last: Option<Last>,
     /// When the resource was created, by AWS's clock.
     born: Option<i64>,
     settling: BTreeMap<String, (Written, Instant)>,
@@ -98,6 +105,7 @@ impl<H> Memory<H> {
             confirmed: false,
             second_look: None,
             seen: false,
+            cause: None,
             written: None,
             handle: None,
             tags: None,
@@ -117,6 +125,8 @@ impl<H> Memory<H> {
             secrets: None,
             accepted: None,
             deleting: None,
+            said: Said::default(),
+            last: None,
             born: None,
             settling: BTreeMap::new(),
         }

@@ -16,8 +16,9 @@ use serde_json::json;
 
 use super::{
     faults::Fault,
-    objects::{KubeError, Object, ObjectKey, bounded, permitted},
+    objects::{KubeError, Object, ObjectKey, bounded},
     owned,
+    traced::publishing,
 };
 use crate::{crd::CONNECTION_OF, shard::Permit};
 
@@ -59,7 +60,7 @@ impl Connections {
             Some(map) => Some(map),
             None => {
                 self.expect(&wished);
-                match permitted(permit, api.create(&PostParams::default(), &wished)).await {
+                match publishing(permit, api.create(&PostParams::default(), &wished)).await {
                     Ok(_) => return Ok(()),
                     Err(KubeError::Exists) => self.read(object.namespace(), name).await?,
                     Err(error) => return Err(error.into()),
@@ -74,7 +75,7 @@ impl Connections {
         }
         self.expect(&wished);
         let Some(patch) = difference(&current, &wished) else { return Ok(()) };
-        match permitted(permit, api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+        match publishing(permit, api.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
             // It is the ConfigMap that is gone, not the object.
             Err(KubeError::Gone) => Err(KubeError::Conflict.into()),
             outcome => Ok(outcome.map(drop)?),
@@ -100,7 +101,7 @@ impl Connections {
             let ObjectMeta { name: Some(name), uid, resource_version, .. } = &map.metadata else { continue };
             self.unexpect(object.namespace(), name);
             let preconditions = Preconditions { uid: uid.clone(), resource_version: resource_version.clone() };
-            match permitted(permit, api.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
+            match publishing(permit, api.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
                 Ok(_) | Err(KubeError::Gone) => {}
                 Err(error) => return Err(error.into()),
             }

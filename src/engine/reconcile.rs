@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
-use tracing::{info, warn};
+use tracing::{Instrument as _, Span, info, warn};
 
 use super::{
     controller::Controller,
@@ -18,11 +18,13 @@ use super::{
     faults::{Fault, THROTTLED},
     identity,
     kind::{Kind, Past, Published},
-    lifecycle::{Course, Facts, course},
+    lifecycle::{Course, course},
     memory::Memory,
     objects::{KubeError, Object, ObjectKey, Standing, Writer},
-    status::{Stage, Usable, Verdict, conditions, is_true, merge_patch, overlay},
+    status::{PAUSED, Stage, Usable, Verdict, conditions, is_true, merge_patch, overlay},
+    subject::admit_adoption,
     sweep::Sighting,
+    traced,
 };
 use crate::{
     accounts::{account::Account, choice::Refusal},
@@ -35,6 +37,7 @@ use crate::{
     },
     settings::CountInterval,
     shard::Permit,
+    telemetry::{thinned::Thinned, traces::spans},
 };
 
 /// When to try again what this replica may not do now.
@@ -70,6 +73,8 @@ pub struct Run<'a, K: Kind> {
     pub(super) failures: u32,
     /// The account that it is of.
     pub(super) account: Result<Arc<Account>, Refusal>,
+    /// Whether the object is gone, though nobody has let it go.
+    pub(super) vanished: bool,
     /// Whether it has come to changing its resource.
     changes: bool,
 }
@@ -104,6 +109,7 @@ impl<'a, K: Kind> Run<'a, K> {
             unusable: false,
             failures: ready.failures,
             account,
+            vanished: false,
             changes: false,
         }
     }
@@ -140,6 +146,8 @@ impl<'a, K: Kind> Run<'a, K> {
             self.memory.second_look = Some(Instant::now() + SECOND_LOOK);
         }
         self.memory.seen |= came_through;
+        let said = std::mem::take(&mut self.memory.said);
+        self.memory.last = said.told.is_some().then(|| said.kept(self.started.elapsed()));
         (self.memory.look_again(next, Instant::now()), self.memory)
     }
 
@@ -147,6 +155,7 @@ impl<'a, K: Kind> Run<'a, K> {
     fn begin_again(&mut self, fresh: Object) {
         self.account = self.controller.context.accounts.resolve(&self.key.namespace, fresh.account_ref());
         self.object = fresh;
+        traced::again(&self.object);
         self.memory.confirmed = true;
         self.happened.clear();
         self.seen.clear();
@@ -182,36 +191,44 @@ impl<'a, K: Kind> Run<'a, K> {
 
     async fn fail(&mut self, fault: &Fault) -> Next {
         if fault.is_no_permit() {
+            traced::outcome("NoPermit");
             return Next::Again(WITHOUT_PERMIT);
         }
         if matches!(fault, Fault::Unseen) {
+            traced::outcome("WaitsForSweep");
             return Next::Resume;
         }
+        self.memory.said.error_class = fault.class();
         self.memory.rejections = if fault.is_rejection() { self.memory.rejections + 1 } else { 0 };
         if let Fault::NotOurs(_) = fault {
             // What is there was not made by us, and what we wanted to set was not set.
             self.memory.attempted = None;
             self.managed = None;
         }
-        let Some(verdict) = fault.verdict(&self.situation()) else {
+        let verdict = fault.verdict(&self.situation());
+        self.count_failure(fault, verdict.as_ref());
+        let Some(verdict) = verdict else {
+            traced::outcome("Outdated");
             self.tell(None).await;
             return if matches!(fault, Fault::Kube(KubeError::Gone)) { Next::Wait } else { Next::Backoff };
         };
+        if matches!(verdict.stage, Stage::Failing | Stage::Stalled | Stage::DeletionBlocked) {
+            let class = if let Fault::Aws(error) = fault { error.class.name() } else { &verdict.reason };
+            spans::fail(&Span::current(), class, &verdict.message);
+        }
         let usable = if self.absent || self.unusable { Usable::No } else { verdict.usable };
         let fields = std::mem::take(&mut self.seen);
         self.conclude(&Verdict { usable, fields, ..verdict }).await
     }
 
     async fn steps(&mut self) -> Result<Option<Verdict>, Fault> {
-        let facts = Facts {
-            deleting: self.object.is_deleting(),
-            finalizer: self.object.has_finalizer(),
-            paused: self.object.annotation(crd::PAUSED) == Some("true"),
-            management: self.object.management(),
-        };
-        match course(&facts) {
+        match course(&self.subject().facts()) {
             Course::Leave => Ok(None),
             Course::Pause => Ok(Some(paused(Stage::Paused))),
+            Course::PauseDeletion if self.vanished => {
+                warn!(object = %self.key, "paused, and removed with its finalizer in place: its resource stays");
+                Ok(None)
+            }
             Course::PauseDeletion => Ok(Some(paused(Stage::DeletionBlocked))),
             Course::Dispose => Box::pin(self.dispose()).await,
             Course::Release => {
@@ -272,6 +289,7 @@ impl<'a, K: Kind> Run<'a, K> {
         }
         let refused = plan.refused.iter().map(|refused| &refused.difference);
         let differences: Vec<_> = plan.differences.iter().chain(refused).cloned().collect();
+        self.memory.said.differs(differences.iter());
         let verdict = match differences.as_slice() {
             [] => Verdict::new(Stage::Observed { same: true }, "Observed", "management is Observe", self.poll()),
             differences => Verdict::new(
@@ -300,16 +318,7 @@ impl<'a, K: Kind> Run<'a, K> {
         let identity = identity::fix::<K>(spec, &self.source(&account))?;
         match K::common(spec).adoption() {
             Adoption::Never => Ok((identity, true)),
-            _ if self.account()?.may_adopt(self.asking()) => Ok((identity, false)),
-            _ => Err(Fault::Refused {
-                reason: "AdoptionNotAllowed",
-                message: format!(
-                    "spec.adoption: {} does not allow {}/{} to adopt; ask for a pattern that does, or remove the field",
-                    self.account()?.adoption_rule(),
-                    self.key.namespace,
-                    self.key.name
-                ),
-            }),
+            _ => admit_adoption(self.account()?, self.asking()).map(|()| (identity, false)),
         }
     }
 
@@ -391,6 +400,9 @@ impl<'a, K: Kind> Run<'a, K> {
     }
 
     async fn conclude(&mut self, verdict: &Verdict) -> Next {
+        self.memory.said.told = Some((verdict.stage, verdict.reason.clone()));
+        let happened = self.happened.first().map(|happening| &happening.reason);
+        traced::outcome(happened.filter(|_| verdict.stage == Stage::InSync).unwrap_or(&verdict.reason));
         self.tell(Some(verdict)).await;
         let old = self.object.status();
         let mut new = verdict.status(&old, self.object.generation(), Timestamp::now());
@@ -400,18 +412,30 @@ impl<'a, K: Kind> Run<'a, K> {
             None => {}
         }
         overlay(&mut new, std::mem::take(&mut self.told));
-        if let Some(patch) = merge_patch(&old, &new).filter(|patch| self.worth_writing(verdict, patch)) {
-            match self.controller.writer.status(&self.permit, &self.object, patch).await {
+        self.since_creation(&old, &mut new);
+        self.count_messages(verdict);
+        let patch = merge_patch(&old, &new).filter(|patch| !self.vanished && self.worth_writing(verdict, patch));
+        if let Some(patch) = patch {
+            let writing = self.controller.writer.status(&self.permit, &self.object, patch);
+            match writing.instrument(spans::status()).await {
                 Ok(written) => {
                     self.memory.written = written.version().map(str::to_owned);
                     self.memory.confirmed = true;
                     self.memory.status_written = Some(Instant::now());
+                    self.count_ready(&old, &new);
                 }
                 Err(KubeError::Gone) => return Next::Wait,
-                Err(KubeError::Conflict) => return Next::Backoff,
                 Err(KubeError::NoPermit(_)) => return Next::Again(WITHOUT_PERMIT),
+                Err(error @ KubeError::Conflict) => {
+                    self.count_unwritten(&error);
+                    return Next::Backoff;
+                }
                 Err(error) => {
-                    warn!(object = %self.key, %error, "the status could not be written");
+                    self.count_unwritten(&error);
+                    static LINES: Thinned = Thinned::new();
+                    if let Some(left_out) = LINES.pass(Instant::now()) {
+                        warn!(object = %self.key, %error, left_out, "the status could not be written");
+                    }
                     return Next::Backoff;
                 }
             }
@@ -424,6 +448,13 @@ impl<'a, K: Kind> Run<'a, K> {
     /// Tells what happened, and what `verdict` has as news.
     pub(super) async fn tell(&mut self, verdict: Option<&Verdict>) {
         let news = verdict.and_then(|verdict| events::transition(&self.object, verdict, &self.happened));
+        if let Some(Verdict { stage: Stage::Failing, reason, message, .. }) = verdict.filter(|_| news.is_none()) {
+            let attempts = self.failures + 1;
+            // What goes on failing is told the more seldom the longer it does.
+            if attempts > 1 && attempts.is_power_of_two() {
+                warn!(object = %self.key, reason, attempts, "still: {message}");
+            }
+        }
         let context = &self.controller.context;
         for happening in std::mem::take(&mut self.happened).iter().chain(&news) {
             if happening.warning {
@@ -459,5 +490,5 @@ fn paused(stage: Stage) -> Verdict {
         Stage::DeletionBlocked => format!("paused: the deletion waits until the annotation {} is removed", crd::PAUSED),
         _ => format!("paused by the annotation {}", crd::PAUSED),
     };
-    Verdict::new(stage, "Paused", message, Next::Wait)
+    Verdict::new(stage, PAUSED, message, Next::Wait)
 }

@@ -11,9 +11,10 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    objects::{KubeError, Object, bounded, permitted},
+    objects::{KubeError, Object, bounded},
     owned,
     password::Password,
+    traced::publishing,
 };
 use crate::shard::Permit;
 
@@ -57,7 +58,7 @@ impl Secrets {
         metadata.annotations.get_or_insert_default().extend(annotations);
         let text = data.iter().map(|(key, value)| (key.clone(), value.expose().to_owned())).collect();
         let secret = Secret { metadata, string_data: Some(text), type_: Some("Opaque".into()), ..Secret::default() };
-        permitted(permit, self.api(object.namespace()).create(&PostParams::default(), &secret)).await
+        publishing(permit, self.api(object.namespace()).create(&PostParams::default(), &secret)).await
     }
 
     /// Makes `current` hold `data` and belong to its object, writing only on a difference. Where `data` is
@@ -90,7 +91,7 @@ impl Secrets {
         }
         let (namespace, name) = place(current);
         let call = self.api(namespace);
-        match permitted(permit, call.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
+        match publishing(permit, call.patch(name, &PatchParams::default(), &Patch::Merge(patch))).await {
             // It is the Secret that is gone, not the object.
             Err(KubeError::Gone) => Err(KubeError::Conflict),
             outcome => outcome.map(Some),
@@ -106,7 +107,7 @@ impl Secrets {
         let preconditions = Preconditions { uid, resource_version };
         let (namespace, name) = place(current);
         let call = self.api(namespace);
-        match permitted(permit, call.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
+        match publishing(permit, call.delete(name, &DeleteParams::default().preconditions(preconditions))).await {
             Ok(_) | Err(KubeError::Gone) => Ok(()),
             Err(error) => Err(error),
         }

@@ -67,6 +67,8 @@ pub struct Verdict {
 /// The reason of Ready and Synced when all is well.
 pub const AVAILABLE: &str = "Available";
 const IN_SYNC: &str = "InSync";
+/// The reason of what is paused.
+pub const PAUSED: &str = "Paused";
 
 /// The types of conditions that are ours; others' are left alone.
 const TYPES: [&str; 4] = ["Ready", "Synced", "Reconciling", "Stalled"];

@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Instrument as _;
+
 use super::{
     controller::{Controller, Task},
     kind::Kind,
@@ -26,6 +28,7 @@ use crate::{
         spread::Phase,
         token::FlowToken,
     },
+    telemetry::traces::spans,
 };
 
 /// How long an object that wants to be seen at once waits for others that do.
@@ -251,6 +254,13 @@ impl<H: Clone, O> Sweeps<H, O> {
         Some((at, due.min()?.max(Priority::Progress)))
     }
 
+    /// With which others an object is seen next, and when it wants to be.
+    pub fn wanted(&self, object: &ObjectKey) -> Option<(SweepKey, Instant)> {
+        let state = self.state();
+        let sweep = state.places.get(object)?;
+        Some((sweep.clone(), state.rosters.get(sweep)?.members.get(object)?.wanted))
+    }
+
     /// Forgets an object.
     pub fn forget(&self, object: &ObjectKey) {
         let mut state = self.state();
@@ -320,7 +330,14 @@ impl<K: Kind> Controller<K> {
             let clients = &self.context.clients;
             let aws = clients.regional(&sweep.session, K::SERVICE, region, K::client, K::classify, token);
             let handles: Vec<_> = due.iter().map(|due| due.handle.clone()).collect();
-            let answer = K::sweep(&aws, &handles).await; // reads AWS
+            let span = spans::sweep(K::KIND, &sweep.flow, handles.len());
+            let answer = K::sweep(&aws, &handles).instrument(span.clone()).await; // reads AWS
+            if let Err(error) = &answer {
+                spans::fail(&span, error.class.name(), &error.to_string());
+            }
+            drop(span);
+            let result = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
+            self.context.metrics.swept(K::KIND, result, started.elapsed(), handles.len());
             let seen = answer.map(|all| all.into_iter().collect::<HashMap<_, _>>());
             let sighting = |handle: &K::Handle| match &seen {
                 Ok(all) => Ok(all.get(handle).cloned()),

@@ -16,10 +16,11 @@ use tracing::{error, info, warn};
 
 use super::{
     flow::{Flow, Priority},
-    flows::{FlowView, Notice},
-    scheduler::{Ended, Next, Ready, Scheduler, Terms},
+    flows::Notice,
+    scheduler::{Ended, Next, Ready, Scheduler, Terms, view::KeyView},
+    shown,
     slots::Limits,
-    token::{FlowToken, Listener},
+    token::{Answer, FlowToken, Listener, Report},
 };
 use crate::telemetry::{
     metrics::{Metrics, Reading},
@@ -100,12 +101,21 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
     /// The right to call AWS in `flow` for those who are not run by the queue: nothing is reserved, nothing
     /// held back, and nothing learned.
     pub fn token(&self, flow: Flow) -> FlowToken {
-        FlowToken::new(flow, 0, None, Arc::new(|_, _| ()))
+        FlowToken::unrationed(flow)
     }
 
     /// Shows that what is due is run.
     pub fn pulse(&self) -> Pulse {
         self.shared.pulse.clone()
+    }
+
+    /// How `key` stands, and for how long it has run where it does; nothing where it is not known.
+    pub fn view(&self, key: &K) -> Option<(KeyView, Option<Duration>)> {
+        let now = now();
+        let view = self.shared.with(|scheduler| scheduler.view(key, now))?;
+        let running = lock(&self.shared.running);
+        let started = running.values().find(|worker| worker.key == *key).map(|worker| worker.started);
+        Some((view, started.map(|started| now.saturating_duration_since(started))))
     }
 
     /// How many keys are due, and how many run.
@@ -125,7 +135,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
         loop {
             self.shared.pulse.beat();
             let (due, notices) = self.start_ready(&work, &mut workers);
-            notices.iter().for_each(tell);
+            notices.iter().for_each(|notice| tell(notice, &self.shared.metrics));
             let due = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due.into()).await,
@@ -156,7 +166,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
     {
         let started = now();
         while let Some(ready) = self.shared.with(|scheduler| scheduler.pop(started)) {
-            self.shared.metrics.started(ready.priority.name(), ready.waited);
+            self.shared.metrics.started(&ready.flow, ready.priority, ready.waited);
             let token = FlowToken::new(ready.flow.clone(), ready.reserved, ready.shut_for, self.listener());
             let worker = Worker { key: ready.key.clone(), token: token.clone(), started };
             let task = workers.spawn(work(ready, token));
@@ -176,7 +186,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
         };
         let Some(Worker { key, token, started }) = lock(&self.shared.running).remove(&id) else { return };
         let now = now();
-        self.shared.metrics.worked(now.saturating_duration_since(started));
+        self.shared.metrics.worked(token.flow(), now.saturating_duration_since(started));
         if next == Next::Backoff {
             self.shared.metrics.retried();
         }
@@ -187,6 +197,12 @@ impl<K: Clone + Eq + Hash + Send + Sync + std::fmt::Debug + 'static> Queue<K> {
     fn listener(&self) -> Listener {
         let shared = self.shared.clone();
         Arc::new(move |flow, report| {
+            if let Report::Ended(Answer::Given | Answer::Throttled(_)) = report {
+                shared.metrics.answered(flow);
+            }
+            if let Report::Ended(Answer::Throttled(_)) = report {
+                shared.metrics.throttled(flow);
+            }
             shared.with(|scheduler| scheduler.report(flow, report, now()));
             shared.wake.notify_one();
         })
@@ -199,58 +215,19 @@ impl<K: Clone + Eq + Hash> Shared<K> {
     }
 
     /// The queue as Prometheus sees it.
-    #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     fn readings(&self) -> Vec<Reading> {
         let now = now();
         let flows = self.with(|scheduler| scheduler.flows());
-        let running: Vec<_> = lock(&self.running)
-            .values()
-            .map(|worker| now.saturating_duration_since(worker.started).as_secs_f64())
-            .collect();
-        let ready: usize = flows.iter().flat_map(|flow| flow.ready).sum();
-        let queue = |name, help, value| Reading { name, help, labels: vec![("name", "fairlead".into())], value };
-        let mut readings = vec![
-            queue("workqueue_depth", "Keys that are due and do not run", ready as f64),
-            queue("workqueue_unfinished_work_seconds", "How long what runs has run, added up", running.iter().sum()),
-            queue(
-                "workqueue_longest_running_processor_seconds",
-                "How long the longest run has run",
-                running.iter().copied().fold(0.0, f64::max),
-            ),
-        ];
-        readings.extend(flows.iter().flat_map(of_flow));
-        readings
+        let running: Vec<_> =
+            lock(&self.running).values().map(|worker| now.saturating_duration_since(worker.started)).collect();
+        shown::readings(&flows, &running, now, |flow| self.metrics.flow(flow))
     }
 }
 
-/// A flow as Prometheus sees it.
-#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
-fn of_flow(view: &FlowView) -> Vec<Reading> {
-    let FlowView { flow, ready, running, rate, ceiling, open, stretch } = view;
-    let labels = vec![
-        ("account", flow.account.to_string()),
-        ("region", flow.region.to_string()),
-        ("service", flow.service.to_string()),
-    ];
-    let reading = |name, help, value| Reading { name, help, labels: labels.clone(), value };
-    let mut readings = vec![
-        reading("fairlead_flow_running", "Keys of the flow that run", *running as f64),
-        reading("fairlead_flow_rate", "Calls a second that the flow may make", *rate),
-        reading("fairlead_flow_rate_ceiling", "Calls a second that the flow may make at most", *ceiling),
-        reading("fairlead_flow_circuit_open", "1 while AWS does not answer", f64::from(u8::from(*open))),
-        reading("fairlead_flow_poll_stretch", "By how much polls are stretched to fit the ceiling", *stretch),
-    ];
-    readings.extend(Priority::ALL.into_iter().zip(ready).map(|(priority, ready)| {
-        let mut labels = labels.clone();
-        labels.push(("priority", priority.name().into()));
-        Reading { name: "fairlead_flow_ready", help: "Keys of the flow that are due", labels, value: *ready as f64 }
-    }));
-    readings
-}
-
-fn tell(notice: &Notice) {
+fn tell(notice: &Notice, metrics: &Metrics) {
     match notice {
         Notice::Opened(flow) => {
+            metrics.circuit_opened(flow);
             warn!(%flow, "AWS does not answer: calls are held back, and one at a time finds out when it does again");
         }
         Notice::Closed(flow, after) => info!(%flow, seconds = after.as_secs(), "AWS answers again"),

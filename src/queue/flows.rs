@@ -12,6 +12,7 @@ use super::{
     flow::{Calls, Flow, Priority},
     lanes::{Lanes, Ticket},
     limiter::Limiter,
+    scheduler::view::Hold,
     slots::Slots,
     token::{Answer, Report},
 };
@@ -113,6 +114,8 @@ pub struct FlowView {
     pub flow: Flow,
     /// Ready keys by priority.
     pub ready: [usize; Priority::COUNT],
+    /// Since when the one of them that has been due longest has been due, by priority.
+    pub due_since: [Option<Instant>; Priority::COUNT],
     /// Running keys.
     pub running: usize,
     /// Calls a second.
@@ -181,8 +184,18 @@ impl FlowState {
         Offer::Run { priority, reserved, mode }
     }
 
+    /// What its ready keys wait for.
+    pub(super) fn hold(&self) -> Hold {
+        match self.place {
+            _ if self.circuit.open_since().is_some() => Hold::Circuit,
+            Place::Parked(_) => Hold::Token,
+            Place::Blocked => Hold::Slot,
+            Place::Active | Place::Idle => Hold::Turn,
+        }
+    }
+
     /// By how much polls are to be stretched.
-    fn stretch(&self) -> f64 {
+    pub(super) fn stretch(&self) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
         let wished = self.load as f64 / MICRO;
         // What is scheduled stays scheduled: a rate that is low for a while must not blind for hours.
@@ -395,19 +408,21 @@ impl Flows {
         now
     }
 
-    /// All flows that have keys.
-    pub(super) fn views(&self) -> Vec<FlowView> {
-        let view = |state: &FlowState| FlowView {
+    /// All flows that have keys; `due_since` says of a flow since when keys have been due.
+    pub(super) fn views(&self, due_since: impl Fn(usize) -> [Option<Instant>; Priority::COUNT]) -> Vec<FlowView> {
+        let view = |(id, state): (usize, &FlowState)| FlowView {
             flow: state.flow.clone(),
             ready: Priority::ALL.map(|priority| state.lanes.len_of(priority)),
+            due_since: due_since(id),
             running: state.running,
             rate: state.limiter.rate(),
             ceiling: state.limiter.ceiling(),
             open: state.circuit.open_since().is_some(),
             stretch: state.stretch(),
         };
-        let in_use = |state: &&FlowState| state.keys > 0 || state.running > 0;
-        self.states.iter().flatten().filter(in_use).map(view).collect()
+        let in_use = |(_, state): &(usize, &FlowState)| state.keys > 0 || state.running > 0;
+        let states = self.states.iter().enumerate().filter_map(|(id, state)| Some((id, state.as_ref()?)));
+        states.filter(in_use).map(view).collect()
     }
 
     fn forget_unused(&mut self, now: Instant) {

@@ -21,6 +21,8 @@ use super::{
     token::Report,
 };
 
+pub mod view;
+
 /// How long a key waits whose flow was throttled, before jitter: the flow's rate does the rest.
 const AFTER_THROTTLE: Duration = Duration::from_secs(1);
 
@@ -272,7 +274,14 @@ impl<K: Clone + Eq + Hash> Scheduler<K> {
 
     /// All flows, for metrics.
     pub fn flows(&self) -> Vec<FlowView> {
-        self.flows.views()
+        let mut due_since: HashMap<usize, [Option<Instant>; Priority::COUNT]> = HashMap::new();
+        for entry in self.entries.iter().flatten() {
+            if let Place::Ready(priority, since) = entry.place {
+                let oldest = &mut due_since.entry(entry.flow).or_default()[priority.index()];
+                *oldest = Some(oldest.map_or(since, |oldest| oldest.min(since)));
+            }
+        }
+        self.flows.views(|id| due_since.get(&id).copied().unwrap_or_default())
     }
 
     /// How many keys run.

@@ -345,6 +345,25 @@ fn a_rate_that_is_low_for_a_while_does_not_put_polls_off_for_hours() {
 }
 
 #[test]
+fn a_flow_tells_since_when_its_keys_have_been_due() {
+    let mut bench = Bench::new(WIDE);
+    let due_since =
+        |bench: &Bench| bench.it.flows()[0].due_since.map(|since| since.map(|it| (it - bench.start).as_secs()));
+    for (key, priority, at) in [(1, Priority::Change, 5), (2, Priority::Poll, 7), (3, Priority::Poll, 6)] {
+        bench.now = bench.start + SECOND * at;
+        bench.add(key, &terms(0, FAST), priority);
+    }
+    // The one that waits for its time is not due.
+    bench.it.add(4, &terms(0, FAST), Priority::Startup, bench.now + SECOND, bench.now);
+    assert_eq!(due_since(&bench), [Some(5), None, Some(6), None]);
+    assert_eq!(bench.pop().unwrap().key, 1);
+    assert_eq!(due_since(&bench), [None, None, Some(6), None]);
+    // Raised to a change, it has been due for as long as before.
+    bench.it.wake(&2, Priority::Change, bench.now + SECOND);
+    assert_eq!(due_since(&bench), [Some(7), None, Some(6), None]);
+}
+
+#[test]
 fn a_run_that_was_none_keeps_priority_and_failures() {
     let mut bench = Bench::new(WIDE);
     bench.add(1, &terms(0, FAST), Priority::Change);

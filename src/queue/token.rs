@@ -69,6 +69,12 @@ impl FlowToken {
         Self(Arc::new(Inner { flow, shut_for, reserved: AtomicU32::new(reserved), listener }))
     }
 
+    /// The right to call in `flow` for those who are not run by the queue: nothing is reserved, nothing held
+    /// back, and nothing learned.
+    pub fn unrationed(flow: Flow) -> Self {
+        Self::new(flow, 0, None, Arc::new(|_, _| ()))
+    }
+
     /// The flow.
     pub fn flow(&self) -> &Flow {
         &self.0.flow

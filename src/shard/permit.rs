@@ -101,8 +101,8 @@ pub struct Glimpse {
     pub draining: bool,
     /// Who holds its Lease.
     pub holder: Option<Arc<str>>,
-    /// For how long the Lease has stood unchanged.
-    pub holder_age: Duration,
+    /// For how long the Lease has stood unchanged; nothing before it was seen.
+    pub holder_age: Option<Duration>,
     /// The leadership.
     pub epoch: Option<u64>,
     /// Permits that are out.
@@ -172,6 +172,7 @@ impl Permits {
             return Err(NoPermit::RunsOut);
         }
         gate.outstanding += 1;
+        self.0.metrics.permit_granted();
         Ok(Permit { permits: self.clone(), shard, epoch: held.epoch, how: held.how, term: gate.term })
     }
 
@@ -188,7 +189,7 @@ impl Permits {
             led: gate.held.is_some_and(|held| !self.left(held, now).is_zero()),
             draining: gate.held.is_some() && gate.closed,
             holder: gate.holder.clone(),
-            holder_age: gate.holder_since.map_or(Duration::ZERO, |since| now.since(since).longest),
+            holder_age: gate.holder_since.map(|since| now.since(since).longest),
             epoch: gate.held.map(|held| held.epoch),
             outstanding: gate.outstanding,
             valid_for: gate.held.map_or(Duration::ZERO, |held| self.left(held, now)),
@@ -224,7 +225,7 @@ impl Permits {
     }
 
     /// Who holds the Lease, by the record of this version.
-    pub(super) fn saw(&self, shard: Shard, holder: Option<&Arc<str>>, record: u64) {
+    pub(crate) fn saw(&self, shard: Shard, holder: Option<&Arc<str>>, record: u64) {
         let now = (self.0.clock)();
         let Some(mut gate) = self.gate(shard) else { return };
         if gate.record != record {

@@ -4,5 +4,8 @@ pub mod endpoint;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+pub mod object_status;
 pub mod pulse;
 pub mod statusz;
+pub mod thinned;
+pub mod traces;

@@ -47,4 +47,9 @@ impl Pulse {
         pulse.last.store(1, Ordering::Relaxed);
         pulse
     }
+
+    /// Another one that was last seen at the same time.
+    pub(crate) fn apart(&self) -> Self {
+        Self { begun: self.begun, last: Arc::new(self.last.load(Ordering::Relaxed).into()) }
+    }
 }

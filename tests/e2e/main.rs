@@ -21,5 +21,6 @@ mod ownership;
 mod policies;
 mod regions;
 mod scene;
+mod vanished;
 mod world;
 mod young_queues;

@@ -29,6 +29,7 @@ async fn a_burst_of_five_thousand_is_made_once_each() -> Result<()> {
     site.until_ready("burst", 5_000, DEADLINE * 2).await?;
     ensure!(site.fake.count("sqs", "CreateQueue") == 5_000, "{} creates", site.fake.count("sqs", "CreateQueue"));
     ensure!(site.fake.queues(&site.account, "eu-west-1").len() == 5_000);
+    ensure!(site.metric("sqs_total_queues ").await? == Some(5_000.0));
     Ok(())
 }
 

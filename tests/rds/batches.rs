@@ -75,6 +75,17 @@ async fn a_resync_of_250_takes_three_calls() -> Result<()> {
     ensure!(count <= most, "{count} calls, not {most}: {:?}", world.operations());
     all_in_sync(&world).await?;
     ensure!(world.writes().is_empty(), "{:?}", world.writes());
+
+    let metrics = world.operator()?.metrics().await?;
+    for (series, least, most) in [
+        ("fairlead_sweeps_total{kind=\"RDSInstance\",result=\"ok\"} ", 6.0, 1e4),
+        ("fairlead_sweeps_total{kind=\"RDSInstance\",result=\"server_error\"} ", 1.0, 1e2),
+        ("fairlead_sweep_duration_seconds_count{kind=\"RDSInstance\"} ", 7.0, 1e4),
+        ("fairlead_sweep_objects_total{kind=\"RDSInstance\"} ", 1e3, 1e5),
+    ] {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(series)?.parse::<f64>().ok());
+        ensure!(value.is_some_and(|value| (least..=most).contains(&value)), "{series}is {value:?}");
+    }
     Ok(())
 }
 

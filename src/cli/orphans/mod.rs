@@ -1,53 +1,32 @@
 //! `fairlead orphans`: the database instances that carry this cluster's owner tags and whose object is gone. It
 //! reads, and changes nothing. This file asks; [`report`] concludes and prints, both pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
-use kube::{
-    Api, Client,
-    api::{ApiResource, DynamicObject, ListParams},
-};
+use kube::Client;
 
 use self::report::{Instance, Known, Problem, Seen};
-use super::{Failure, print};
+use super::{
+    Failure,
+    access::{self, list, patiently},
+    print,
+};
 use crate::{
     accounts::{self, account::Account, api::DEFAULT},
     app,
-    aws::{
-        account::{Gate, Reachability},
-        call::Observers,
-        clients::Clients,
-        errors::{AwsError, ErrorClass},
-        session::Session,
-    },
+    aws::{clients::Clients, session::Session},
     crd,
-    engine::{
-        controller,
-        identity::recorded,
-        kind::Kind,
-        objects::{KubeError, Object, bounded},
-    },
+    engine::{controller, identity::recorded, kind::Kind, objects::Object},
     kinds::rds_instance::{self, RdsInstance},
     queue::{flow::Flow, token::FlowToken},
     settings,
-    telemetry::metrics::Metrics,
 };
 
 mod report;
 
 /// How many accounts and regions are asked at once.
 const AT_ONCE: usize = 8;
-/// How often a call is made that AWS asks to make later.
-const ATTEMPTS: u32 = 5;
-/// … and how long is waited before the next.
-const PAUSE: Duration = Duration::from_secs(1);
-/// How many objects the API server is asked for at once.
-const PAGE: u32 = 500;
 
 #[derive(clap::Args, Debug)]
 pub(super) struct Args {
@@ -81,9 +60,7 @@ enum Output {
 }
 
 pub(super) fn main(args: Args) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Runtime(format!("the runtime does not start: {error}")))?;
-    runtime.block_on(orphans(args))
+    access::run(orphans(args))
 }
 
 async fn orphans(Args { region, default_region, cluster_id, retained, output }: Args) -> Result<(), Failure> {
@@ -92,7 +69,7 @@ async fn orphans(Args { region, default_region, cluster_id, retained, output }: 
     let cluster = cluster.map_err(|error| Failure::Runtime(error.to_string()))?;
     let objects = objects(&client).await.map_err(Failure::Runtime)?;
     let (reaches, mut problems) = reaches(&client, &cluster).await.map_err(Failure::Runtime)?;
-    let clients = clients(default_region).await?;
+    let clients = access::clients(default_region).await.map_err(Failure::Runtime)?;
     let regions = match region.is_empty() {
         true => regions(&objects, &reaches, clients.default_region()),
         false => region.iter().cloned().collect(),
@@ -175,31 +152,6 @@ async fn objects(client: &Client) -> Result<Vec<Object>, String> {
     list(client, &controller::resource::<RdsInstance>()).await
 }
 
-/// All objects of a kind, of the whole cluster.
-async fn list(client: &Client, resource: &ApiResource) -> Result<Vec<Object>, String> {
-    let api: Api<DynamicObject> = Api::all_with(client.clone(), resource);
-    let mut params = ListParams::default().limit(PAGE);
-    let mut objects = Vec::new();
-    loop {
-        let page = bounded(api.list(&params)).await.map_err(|error| not_listed(resource, &error))?;
-        objects.extend(page.items.into_iter().map(Object));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params = params.continue_token(&token),
-            None => return Ok(objects),
-        }
-    }
-}
-
-fn not_listed(resource: &ApiResource, error: &KubeError) -> String {
-    let ApiResource { plural, group, .. } = resource;
-    match error {
-        KubeError::Gone => format!("the CRD {plural}.{group} is not installed"),
-        error => format!(
-            "{plural} can't be listed, for which `list` on {plural}.{group} in all namespaces is needed: {error}"
-        ),
-    }
-}
-
 /// What is to be known of an object.
 fn known(object: &Object) -> Known {
     let owner = format!("{}/{}", object.namespace(), object.name());
@@ -210,19 +162,6 @@ fn known(object: &Object) -> Known {
         uid: object.uid().into(),
         resource: identity.map(|identity| (identity.account_id, identity.region, identity.name)),
     }
-}
-
-async fn clients(default_region: Option<String>) -> Result<Clients, Failure> {
-    let observers = Observers { reachability: Reachability::of_own(), metrics: Metrics::default() };
-    let tokens = Arc::new(token);
-    let clients = Clients::from_env(default_region, Gate::new(None), observers, tokens).await;
-    clients.check_credentials().await.map_err(|why| Failure::Runtime(format!("no AWS credentials: {why}")))?;
-    Ok(clients)
-}
-
-/// The right to call, which nobody rations here: there are few calls, one after the other.
-fn token(flow: Flow) -> FlowToken {
-    FlowToken::new(flow, 0, None, Arc::new(|_, _| ()))
 }
 
 /// The ways to each account, by its id, as AWS says it.
@@ -282,7 +221,7 @@ async fn look_in<'a>(
     let mut last = Ok(Vec::new());
     for reach in ways {
         let (make, classify) = (RdsInstance::client, RdsInstance::classify);
-        let token = token(Flow::new(id, region, RdsInstance::SERVICE));
+        let token = FlowToken::unrationed(Flow::new(id, region, RdsInstance::SERVICE));
         let aws = clients.regional(&reach.session, RdsInstance::SERVICE, region, make, classify, token);
         match patiently(async || rds_instance::list(&aws).await).await {
             Ok(listing) if listing.complete => {
@@ -303,20 +242,4 @@ async fn look_in<'a>(
         }
     }
     last
-}
-
-/// A read, made again a few times where AWS asks to make it later.
-async fn patiently<T>(mut call: impl AsyncFnMut() -> Result<T, AwsError>) -> Result<T, AwsError> {
-    let mut attempt = 1;
-    loop {
-        match call().await {
-            Err(AwsError { class: ErrorClass::Throttle | ErrorClass::Later(_) | ErrorClass::Transient, .. })
-                if attempt < ATTEMPTS =>
-            {
-                tokio::time::sleep(PAUSE * attempt).await;
-                attempt += 1;
-            }
-            answer => return answer,
-        }
-    }
 }

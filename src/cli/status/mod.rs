@@ -7,8 +7,9 @@ use futures::{StreamExt as _, future::Either};
 use jiff::Timestamp;
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{Api, Client, ResourceExt, api::ListParams};
+use serde::de::DeserializeOwned;
 
-use super::{Failure, print};
+use super::{Failure, access, print};
 use crate::{
     app,
     engine::objects::KubeError,
@@ -17,8 +18,11 @@ use crate::{
 };
 use report::{Candidate, Seen};
 
+mod one;
 mod report;
 mod table;
+
+pub(super) use one::{Leader, look_at};
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,9 +55,7 @@ enum Output {
 }
 
 pub(super) fn main(args: Args) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Runtime(format!("the runtime does not start: {error}")))?;
-    runtime.block_on(status(args))
+    access::run(status(args))
 }
 
 async fn status(Args { namespace, metrics_port, output }: Args) -> Result<(), Failure> {
@@ -98,7 +100,18 @@ async fn look(client: &Client, namespace: &str, port: u16) -> Result<Seen, Strin
 
 /// A replica's `/statusz`, or why it can't be read.
 async fn ask(client: &Client, namespace: &str, pod: &str, port: u16) -> Result<Statusz, String> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{PATH}");
+    proxied(client, namespace, pod, port, PATH).await
+}
+
+/// What a pod answers at `path`, as JSON, or why it can't be read.
+async fn proxied<T: DeserializeOwned>(
+    client: &Client,
+    namespace: &str,
+    pod: &str,
+    port: u16,
+    path: &str,
+) -> Result<T, String> {
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy{path}");
     let request = axum::http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     let text = within(client.request_text(request)).await.map_err(|error| report::not_told(namespace, &error))?;
     serde_json::from_str(&text).map_err(|error| format!("what answers there is no /statusz of Fairlead: {error}"))
@@ -119,7 +132,7 @@ fn listing(labels: &str) -> ListParams {
 }
 
 /// What the API server answers, waited for so long and no longer.
-async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
+pub(super) async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Unanswered> {
     match tokio::time::timeout(TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) => Err(Unanswered::Refused(status)),
@@ -130,14 +143,14 @@ async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Una
 
 /// Why a request brought nothing.
 #[derive(Debug)]
-enum Unanswered {
+pub(super) enum Unanswered {
     /// The API server, or what it asked in turn, says so.
     Refused(Box<kube::core::Status>),
     /// Anything else.
     Failed(String),
 }
 
-fn namespace(text: &str) -> Result<String, String> {
+pub(super) fn namespace(text: &str) -> Result<String, String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let text = text.trim();
     match (1..=63).contains(&text.len()) && text.chars().all(fits) {
@@ -146,7 +159,7 @@ fn namespace(text: &str) -> Result<String, String> {
     }
 }
 
-fn port(text: &str) -> Result<u16, String> {
+pub(super) fn port(text: &str) -> Result<u16, String> {
     text.trim().parse().ok().filter(|port| *port > 0).ok_or("allowed: a port, 1 to 65535".into())
 }
 

@@ -362,6 +362,6 @@ fn holder(lease: &Lease) -> Option<&str> {
 }
 
 /// An identity is the pod's name, `_` and what is random.
-fn pod_of(identity: &str) -> &str {
+pub(super) fn pod_of(identity: &str) -> &str {
     identity.rsplit_once('_').map_or(identity, |(pod, _)| pod)
 }

@@ -1,7 +1,7 @@
 //! The report as text.
 
 use super::{
-    super::columns::{aligned, printable},
+    super::columns::{age, aligned, printable},
     report::{Replica, Report, Role, Shard, State, shards_word},
 };
 
@@ -95,17 +95,4 @@ fn ranges(numbers: &[u16]) -> String {
         false => format!("{first}-{last}"),
     };
     if runs.is_empty() { NONE.to_owned() } else { runs.iter().map(run).collect::<Vec<_>>().join(",") }
-}
-
-/// As kubectl tells ages; below ten seconds with a tenth, which is what renewals differ in.
-fn age(seconds: f64) -> String {
-    match seconds {
-        // Another clock: told in a note where it matters.
-        under if under < 0.0 => "0s".to_owned(),
-        few if few < 9.95 => format!("{few:.1}s"),
-        some if some < 120.0 => format!("{some:.0}s"),
-        some if some < 7_200.0 => format!("{}m", (some / 60.0).floor()),
-        some if some < 172_800.0 => format!("{}h", (some / 3_600.0).floor()),
-        some => format!("{}d", (some / 86_400.0).floor()),
-    }
 }

@@ -46,6 +46,24 @@ impl Creation {
         matches!(self.master, Master::Password(_))
     }
 
+    /// The fields that it has, for people, by their names in the spec.
+    pub fn shown(&self) -> BTreeMap<String, String> {
+        let Self { fields, snapshot, master, defaults } = self;
+        let of = |field: &Field| if defaults.contains_key(field.name()) { " (the account's default)" } else { "" };
+        let value = |(field, value): (&Field, &Value)| {
+            let shown = format!("{}{}", field.show(value), of(field));
+            (field.name().to_owned(), shown)
+        };
+        let snapshot = snapshot.iter().map(|snapshot| ("restoreFromSnapshot".to_owned(), snapshot.clone()));
+        let credentials = match master {
+            Master::Later => "set once the snapshot is restored",
+            Master::Password(_) => "a password from a Secret",
+            Master::Managed(_) => "managed by AWS",
+        };
+        let credentials = [("credentials".to_owned(), credentials.to_owned())];
+        fields.iter().map(value).chain(snapshot).chain(credentials).collect()
+    }
+
     /// What the status tells of it.
     pub fn told(&self) -> Map<String, Json> {
         let told = (!self.defaults.is_empty()).then(|| ("defaults".to_owned(), json!(self.defaults)));

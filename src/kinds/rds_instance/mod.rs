@@ -5,7 +5,7 @@
 //! - [`version`], [`storage`]: the rules of two of them
 //! - [`desired`]: from the spec to what is asked; [`creation`]: what the creating call takes
 //! - [`observed`]: what AWS said, and the calls that change it, without the SDK's types
-//! - [`judge`], [`plan`]: from the two to calls
+//! - [`judge`], [`plan`]: from the two to calls; [`effect`]: what these interrupt, and when
 //! - [`state`]: AWS's status words; [`ending`]: how an instance goes; [`connection`]: what is published
 //! - `aws`: the calls; `sdk`: between the SDK's types and these
 //!
@@ -35,6 +35,7 @@ use crate::{
     },
     queue::flow::Calls,
     shard::Permit,
+    telemetry::metrics::catalog::Metric,
 };
 
 pub mod api;
@@ -42,6 +43,7 @@ mod aws;
 pub mod connection;
 pub mod creation;
 pub mod desired;
+pub mod effect;
 pub mod ending;
 pub mod fields;
 pub mod judge;
@@ -56,6 +58,9 @@ pub use self::aws::{Listing, list};
 
 #[cfg(test)]
 mod tests;
+
+/// How many there are.
+static TOTAL: Metric = Metric::gauge("rds_total_instances", &[], "Database instances that are managed or observed");
 
 /// The kind `RDSInstance`.
 #[derive(Debug)]
@@ -80,7 +85,7 @@ impl Kind for RdsInstance {
     // DescribeDBInstances shows an instance as soon as CreateDBInstance has answered, or seconds later.
     const APPEARS_WITHIN: Duration = Duration::from_secs(30);
     const CALLS: Calls = Calls { change: 1, poll: 0 };
-    const TOTAL: &'static str = "rds_total_instances";
+    const TOTAL: &'static Metric = &TOTAL;
     const DELETION: &'static [DeletionPolicy] =
         &[DeletionPolicy::Snapshot, DeletionPolicy::Delete, DeletionPolicy::Retain];
     const PUBLISHES: Published = Published::Secret;
@@ -149,6 +154,14 @@ impl Kind for RdsInstance {
 
     fn plan(desired: &Self::Desired, observed: &Self::Observed, past: &Past<'_>) -> Plan<Self::Change> {
         plan::plan(desired, observed, past)
+    }
+
+    fn shown(creation: &Self::Creation) -> BTreeMap<String, String> {
+        creation.shown()
+    }
+
+    fn effect(desired: &Self::Desired, observed: &Self::Observed, field: &str) -> Option<String> {
+        effect::effect(desired, observed, field)
     }
 
     fn state(observed: &Self::Observed) -> State {

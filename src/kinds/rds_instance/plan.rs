@@ -17,7 +17,7 @@ use crate::engine::kind::{Difference, Past, Pending, Plan, Refused};
 /// The field that says where the password comes from.
 const CREDENTIALS: &str = "credentials";
 /// The field that lets an instance be rebooted.
-const REBOOT: &str = "rebootOnParameterChange";
+pub(super) const REBOOT: &str = "rebootOnParameterChange";
 /// What differences say of a password in place of it.
 const MANAGED: &str = "managed by AWS";
 const SET: &str = "set";

@@ -29,6 +29,7 @@ use crate::{
     },
     queue::flow::Calls,
     shard::Permit,
+    telemetry::metrics::catalog::Metric,
 };
 
 pub mod api;
@@ -39,6 +40,9 @@ pub mod policy;
 
 #[cfg(test)]
 mod tests;
+
+/// How many there are.
+static TOTAL: Metric = Metric::gauge("sqs_total_queues", &[], "Queues that are managed or observed");
 
 /// The kind `SQSQueue`.
 #[derive(Debug)]
@@ -57,7 +61,8 @@ impl Kind for SqsQueue {
     // SQS asks to wait "at least one second" after CreateQueue.
     const APPEARS_WITHIN: Duration = Duration::from_secs(10);
     const CALLS: Calls = Calls { change: 2, poll: 1 };
-    const TOTAL: &'static str = "sqs_total_queues";
+    const TOTAL: &'static Metric = &TOTAL;
+    const MESSAGES: Option<[&'static str; 3]> = Some(["visibleMessages", "inFlightMessages", "delayedMessages"]);
     const DELETION: &'static [DeletionPolicy] = &[DeletionPolicy::Delete, DeletionPolicy::Retain];
 
     type Client = aws_sdk_sqs::Client;
@@ -110,6 +115,12 @@ impl Kind for SqsQueue {
         _password: Option<&Password>,
     ) -> Result<Self::Creation, NotYet> {
         Ok(desired.clone())
+    }
+
+    fn shown(creation: &Self::Creation) -> BTreeMap<String, String> {
+        let fifo = creation.fifo.then(|| ("fifoQueue".to_owned(), "true".to_owned()));
+        let attributes = creation.attributes.iter();
+        attributes.map(|(attribute, value)| (attribute.field().to_owned(), value.clone())).chain(fifo).collect()
     }
 
     fn plan(desired: &Self::Desired, observed: &Self::Observed, past: &Past<'_>) -> Plan<Self::Change> {

@@ -131,7 +131,7 @@ impl Round {
                 }
                 Some(()) = self.notes.next(), if !self.notes.is_empty() => {}
                 Some(event) = watch.next() => self.watched(event)?,
-                () = permits.given_back(), if self.slots.iter().any(|slot| slot.giving) => {}
+                () = permits.given_back(), if self.slots.iter().any(|slot| slot.giving.is_some()) => {}
                 Ok(()) = able.changed() => {}
                 _ = ticks.tick() => self.tick(),
             }
@@ -278,7 +278,7 @@ impl Round {
             let begun = Instant::now();
             writes.push(Box::pin(async move { (shard, begun, leases.put(&client, &object).await) }));
             if write.kind == WriteKind::Release {
-                slot.ended("released", setup);
+                slot.ended("released", now, setup);
             }
         }
         if slot.tell(acknowledged, self.stopping, now, setup) {
@@ -315,12 +315,12 @@ impl Round {
             }
         };
         for (index, wish) in wishes.into_iter().enumerate() {
-            let Some(slot) = self.slots.get_mut(index).filter(|slot| !slot.giving) else { continue };
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.giving.is_none()) else { continue };
             let wish = match wish {
                 Assigned::Claim | Assigned::Keep => Wish::Hold,
                 Assigned::Leave => Wish::Leave,
                 Assigned::Give => {
-                    slot.giving = true;
+                    slot.giving = Some(now);
                     self.setup.permits.close(slot.shard);
                     Wish::Leave
                 }
@@ -332,7 +332,7 @@ impl Round {
     /// Lets go of what is to be handed over, once nothing of it runs.
     fn hand_over(&mut self) {
         for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.giving) else { continue };
+            let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.giving.is_some()) else { continue };
             let wish = match self.setup.permits.drain(slot.shard) {
                 Drain::Running if slot.lease.leadership().is_some() => Wish::Leave,
                 Drain::Clean => Wish::Release,
@@ -340,7 +340,7 @@ impl Round {
             };
             let over = slot.lease.is_let_go() || (wish == Wish::Abandon && slot.lease.leadership().is_none());
             if over && !self.stopping {
-                slot.giving = false;
+                slot.giving = None;
             }
             self.wish(index, wish);
         }
@@ -360,8 +360,9 @@ impl Round {
             let (leases, client) = (self.setup.leases.clone(), self.client.clone());
             self.beat = Some(Box::pin(async move { leases.delete(&client, &own).await }));
         }
+        let now = (self.setup.clock)();
         for slot in &mut self.slots {
-            slot.giving = true;
+            slot.giving.get_or_insert(now);
             self.setup.permits.close(slot.shard);
         }
     }

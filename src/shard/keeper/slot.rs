@@ -6,12 +6,15 @@ use k8s_openapi::api::coordination::v1::Lease as Object;
 use tracing::{info, warn};
 
 use super::Setup;
-use crate::shard::{
-    Shard,
-    assignment::Holding,
-    clock::Moment,
-    lease::{How, Leadership, Lease, Timing},
-    leases::version_of,
+use crate::{
+    shard::{
+        Shard,
+        assignment::Holding,
+        clock::Moment,
+        lease::{How, Leadership, Lease, Timing},
+        leases::version_of,
+    },
+    telemetry::traces::spans,
 };
 
 /// One shard.
@@ -24,8 +27,8 @@ pub(super) struct Slot {
     /// The epoch that was told of.
     told: Option<u64>,
     lapsed: bool,
-    /// Whether it is being handed over.
-    pub(super) giving: bool,
+    /// Since when it is being handed over.
+    pub(super) giving: Option<Moment>,
     /// Since when it could be claimed.
     claimable: Option<Moment>,
 }
@@ -40,7 +43,7 @@ impl Slot {
             stepped: now,
             told: None,
             lapsed: false,
-            giving: false,
+            giving: None,
             claimable: None,
         }
     }
@@ -61,7 +64,7 @@ impl Slot {
                 }
                 self.tell_lapse(leads, setup.timing.stop());
             }
-            None => self.ended("lost", setup),
+            None => self.ended("lost", now, setup),
         }
         let claimable = leadership.is_none() && self.lease.claimable().is_some();
         self.claimable = if claimable { self.claimable.or(Some(now)) } else { None };
@@ -76,10 +79,11 @@ impl Slot {
             How::Expired => "expired",
             How::Again => "again",
         };
+        spans::shard_turn("take over shard", self.shard.index(), epoch, how, waited.unwrap_or_default());
         info!(shard = %self.shard, epoch, how, "leads the shard");
         self.told = Some(epoch);
         // A claim that was under way when the process was told to stop.
-        self.giving = stopping;
+        self.giving = stopping.then_some(now);
         if stopping {
             setup.permits.close(self.shard);
         }
@@ -97,9 +101,12 @@ impl Slot {
     }
 
     /// Tells that this replica no longer leads, where it did.
-    pub(super) fn ended(&mut self, why: &'static str, setup: &Setup) {
-        if self.told.take().is_some() {
+    pub(super) fn ended(&mut self, why: &'static str, now: Moment, setup: &Setup) {
+        if let Some(epoch) = self.told.take() {
             setup.permits.lost(self.shard);
+            let name = if why == "lost" { "lose shard" } else { "hand over shard" };
+            let took = self.giving.map_or(Duration::ZERO, |since| now.since(since).longest);
+            spans::shard_turn(name, self.shard.index(), epoch, why, took);
             setup.metrics.shard_ended(self.shard, why);
             info!(shard = %self.shard, why, "no longer leads the shard");
         }
@@ -108,7 +115,7 @@ impl Slot {
 
     /// Begins anew, as if the process had just started.
     pub(super) fn forget(&mut self, now: Moment, setup: &Setup) {
-        self.ended("lost", setup);
+        self.ended("lost", now, setup);
         *self = Self::new(self.shard, setup.replica.identity.clone(), setup.timing, now);
     }
 
