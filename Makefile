@@ -19,6 +19,17 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --locked --workspace --bins
 # End-to-end tests wait more than they work: on two cores, six at a time take half as long as two.
 THREADS := $$((3 * $$(getconf _NPROCESSORS_ONLN)))
+# Those that wait most, for time that has to pass. They run beside the others.
+WAITING := explain ha outage rds traces
+SUITES := $(basename $(notdir $(wildcard tests/*.rs tests/harness/tests/*.rs))) \
+	$(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs tests/harness/tests/*/main.rs)))
+WORKING := $(filter-out $(WAITING),$(SUITES))
+SUITE := RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
+# deploy/prometheus/rules.yaml, for the Prometheus operator.
+PROMETHEUSRULE := printf '%s\n' '\# Made from rules.yaml by `make generate`: change that one.' \
+	'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: fairlead' \
+	'  namespace: fairlead-system' '  labels:' '    app.kubernetes.io/name: fairlead' 'spec:' && \
+	sed -n '/^groups:/,$$ { s/^./  &/; p; }' deploy/prometheus/rules.yaml
 
 .PHONY: help
 help: ## List the targets
@@ -35,7 +46,16 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 
 .PHONY: test
 test: tools ## Run all tests: unit, property, CRD and end to end
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
+	cargo test --locked --workspace --no-run
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-waiting test-working
+
+.PHONY: test-waiting test-working
+test-waiting:
+	$(SUITE) --no-fail-fast $(addprefix --test ,$(WAITING))
+
+test-working:
+	$(SUITE) --no-fail-fast --lib --bins $(addprefix --test ,$(WORKING))
+	cargo test --locked --workspace --doc
 
 .PHONY: soak
 soak: tools ## Replicas at length: each hand-over 20 times (RUNS=), the model deeper (DEPTH=), more seeds (SEEDS=)
@@ -53,19 +73,26 @@ lint: ## Check the format, and run clippy with warnings denied
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: generate
-generate: build ## Write deploy/crds and docs/configuration.md anew
+generate: build ## Write deploy/crds, docs/configuration.md, docs/metrics.md and the PrometheusRule anew
 	@$(BIN)/fairlead crds --output-dir deploy/crds
 	@$(BIN)/fairlead config --markdown > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	@$(BIN)/fairlead metrics --markdown > docs/metrics.md.new
+	@mv docs/metrics.md.new docs/metrics.md
+	@{ $(PROMETHEUSRULE); } > deploy/prometheus/prometheusrule.yaml
 
 .PHONY: check-generated
 check-generated: build ## Fail where a generated file is stale, and show how
 	@new=$$(mktemp -d) && trap 'rm -rf "$$new"' EXIT && mkdir "$$new/crds" && \
 	$(BIN)/fairlead crds --output-dir "$$new/crds" && \
 	$(BIN)/fairlead config --markdown > "$$new/configuration.md" && \
+	$(BIN)/fairlead metrics --markdown > "$$new/metrics.md" && \
+	{ $(PROMETHEUSRULE); } > "$$new/prometheusrule.yaml" && \
 	stale=0 && \
 	{ diff -ru deploy/crds "$$new/crds" || stale=1; } && \
 	{ diff -u docs/configuration.md "$$new/configuration.md" || stale=1; } && \
+	{ diff -u docs/metrics.md "$$new/metrics.md" || stale=1; } && \
+	{ diff -u deploy/prometheus/prometheusrule.yaml "$$new/prometheusrule.yaml" || stale=1; } && \
 	if [ $$stale = 1 ]; then echo 'generated files are stale: run `make generate`' >&2; exit 1; fi
 
 .PHONY: tools
