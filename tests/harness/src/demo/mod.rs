@@ -10,6 +10,7 @@ use fairlead_harness::wait::eventually;
 mod databases;
 mod leaders;
 mod screen;
+mod sight;
 mod stage;
 mod table;
 
@@ -85,6 +86,8 @@ impl Demo {
         self.show_connection().await?;
         self.change_the_spec().await?;
         self.drift().await?;
+        self.show_sight().await?;
+        self.show_object().await?;
         self.lose_the_queue().await?;
         self.apply_database().await?;
         self.show_secret().await?;
@@ -292,6 +295,9 @@ Things to try:
   kubectl explain rds.spec
   kubectl delete secret shop                                                              # comes back, with the same password
   kubectl annotate rds shop aws.fairlead.dev/rotate-password=1                            # another password, in both Secrets
+  fairlead explain sqsqueue/orders                                                        # one object on one screen
+  fairlead plan -f deploy/samples                                                         # what applying it would change
+  fairlead metrics                                                                        # what Prometheus sees
   fairlead orphans
   curl "$AWS_ENDPOINT_URL_RDS/?Action=DescribeDBInstances&Version=2014-10-31"             # or: aws rds describe-db-instances
   curl "$AWS_ENDPOINT_URL/?Action=ListQueues"                                             # or: aws --endpoint-url "$AWS_ENDPOINT_URL" sqs list-queues

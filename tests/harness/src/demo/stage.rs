@@ -8,6 +8,7 @@ use fairlead_harness::cluster::Cluster;
 use fairlead_harness::emulator::Emulator;
 use fairlead_harness::fake_aws::{FakeAws, RdsTiming};
 use fairlead_harness::operator::{Operator, OperatorSpec};
+use fairlead_harness::otlp::Collector;
 use fairlead_harness::replicas::lease_of;
 use fairlead_harness::sqs::{rds_client, sqs_client};
 use fairlead_harness::wait::eventually;
@@ -36,6 +37,8 @@ const DATABASE_TIMES: RdsTiming = RdsTiming {
     window: Duration::from_secs(24 * 3_600),
 };
 
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+
 /// Where deploy/ has the operator and its Leases.
 pub(super) const NAMESPACE: &str = "fairlead-system";
 
@@ -51,6 +54,8 @@ pub(super) struct Stage {
     /// RDS: no emulator has the life of a database.
     pub(super) databases: FakeAws,
     pub(super) rds: aws_sdk_rds::Client,
+    /// Where traces go, unless the caller has a collector.
+    pub(super) collector: Collector,
     deploy: PathBuf,
 }
 
@@ -70,7 +75,9 @@ impl Stage {
         let rds = rds_client(&databases.url(), ACCESS_KEY, REGION);
         let deploy = std::path::absolute(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy"))?;
         let deploy = deploy.canonicalize().with_context(|| format!("{} is needed", deploy.display()))?;
-        Ok(Stage { replicas: Vec::new(), started: 0, spec: None, cluster, emulator, sqs, databases, rds, deploy })
+        let collector = Collector::start().await?;
+        let (replicas, started, spec) = (Vec::new(), 0, None);
+        Ok(Stage { replicas, started, spec, cluster, emulator, sqs, databases, rds, collector, deploy })
     }
 
     /// Installs the kinds and the operator's rights.
@@ -90,8 +97,11 @@ impl Stage {
             .env("FAIRLEAD_ALLOW_ADOPTION", "default/*")
             .env("FAIRLEAD_ALLOW_OBSERVE", "default/*")
             .env("FAIRLEAD_NAMESPACE", NAMESPACE)
-            .env("RUST_LOG", "info");
-        self.spec = Some(spec);
+            .env("RUST_LOG", "info")
+            .env(ENDPOINT, self.collector.endpoint())
+            .env("OTEL_BSP_SCHEDULE_DELAY", "500");
+        let theirs = std::env::vars().filter(|(name, _)| own_collector().is_some() && name.starts_with("OTEL_"));
+        self.spec = Some(theirs.fold(spec, |spec, (name, value)| spec.env(name, value)));
         (0..count).try_for_each(|_| self.start_replica().map(drop))?;
         for replica in &self.replicas {
             replica.operator.ready(deadline).await?;
@@ -140,6 +150,23 @@ impl Stage {
         self.cluster.kubectl(args).await
     }
 
+    /// Runs a fairlead command with the rights of a person, shown as it would be typed.
+    pub(super) async fn fairlead(&self, typed: &str, args: &[&str]) -> Result<String> {
+        screen::command(&format!("fairlead {typed}"));
+        let ran = tokio::process::Command::new(program("fairlead")?)
+            .args(args)
+            .env_clear()
+            .env("KUBECONFIG", self.cluster.admin_kubeconfig())
+            .env("AWS_ENDPOINT_URL", self.emulator.url())
+            .env("AWS_REGION", REGION)
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .output()
+            .await?;
+        ensure!(ran.status.success(), "fairlead {typed}: {}", String::from_utf8_lossy(&ran.stderr));
+        Ok(String::from_utf8(ran.stdout)?)
+    }
+
     /// A file or directory of deploy/.
     pub(super) fn deploy(&self, name: &str) -> String {
         self.deploy.join(name).display().to_string()
@@ -159,6 +186,11 @@ impl Stage {
             format!("export AWS_ACCESS_KEY_ID={ACCESS_KEY} AWS_SECRET_ACCESS_KEY=test"),
         ])
     }
+}
+
+/// The collector of whoever runs the demo.
+pub(super) fn own_collector() -> Option<String> {
+    std::env::var(ENDPOINT).ok().filter(|endpoint| !endpoint.is_empty())
 }
 
 /// A program that was built beside this one.
