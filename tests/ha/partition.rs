@@ -90,8 +90,8 @@ async fn a_create_that_arrives_after_the_leader_has_changed_makes_nothing_twice(
 
 #[tokio::test]
 async fn a_change_that_arrives_after_the_leader_has_changed_is_corrected() -> Result<()> {
-    // With one object, the call after a look is the change.
-    let mut replicas = started(site().await?, 3).await?;
+    // With one object, the call after a look is the change, where that look is not a poll that began before it.
+    let mut replicas = started(site().await?.env("RECONCILE_FREQUENCY_SECONDS", "15"), 3).await?;
     make(&replicas, "old", 1).await?;
     let leader = replicas.leader(0, DEADLINE).await?;
     let (name, site) = (replicas.at(leader)?.name.clone(), &replicas.site);
