@@ -19,11 +19,13 @@ BIN := $(CARGO_TARGET_DIR)/debug
 BUILD := cargo build --locked --workspace --bins
 # End-to-end tests wait more than they work: on two cores, six at a time take half as long as two.
 THREADS := $$((3 * $$(getconf _NPROCESSORS_ONLN)))
-# Those that wait most, for time that has to pass. They run beside the others; not so `ha`, which measures times.
+# Those that wait most, for time that has to pass. They run beside the others.
 WAITING := explain outage rds traces
+# It judges times of seconds, and runs alone.
+ALONE := ha
 SUITES := $(basename $(notdir $(wildcard tests/*.rs tests/harness/tests/*.rs))) \
 	$(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs tests/harness/tests/*/main.rs)))
-WORKING := $(filter-out $(WAITING),$(SUITES))
+WORKING := $(filter-out $(WAITING) $(ALONE),$(SUITES))
 SUITE := RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$(THREADS)} cargo test --locked --workspace
 # deploy/prometheus/rules.yaml, for the Prometheus operator.
 PROMETHEUSRULE := printf '%s\n' '\# Made from rules.yaml by `make generate`: change that one.' \
@@ -48,6 +50,7 @@ demo: build ## Show the operator at work on this machine; ONCE=1 ends by itself
 test: tools ## Run all tests: unit, property, CRD and end to end
 	cargo test --locked --workspace --no-run
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going test-waiting test-working
+	$(SUITE) $(addprefix --test ,$(ALONE))
 
 .PHONY: test-waiting test-working
 test-waiting:
