@@ -67,7 +67,7 @@ soak: tools ## Replicas at length: each hand-over 20 times (RUNS=), the model de
 	FAIRLEAD_SIMULATION_SEEDS=$(or $(SEEDS),5000) cargo test --locked --profile bench --lib simulation -- --nocapture
 
 .PHONY: bench
-bench: tools ## Measure: the scheduler, and the whole process at scale (about 10 minutes)
+bench: tools ## Measure: the scheduler, and the whole process at scale, replicas, traces (about 20 minutes)
 	cargo bench --locked
 
 .PHONY: lint

@@ -33,6 +33,13 @@ use crate::{
 
 pub(super) mod text;
 
+/// The form of what is printed.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(super) enum Output {
+    Text,
+    Json,
+}
+
 /// What the operator is set to, as far as it matters here.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "As the operator has it")]

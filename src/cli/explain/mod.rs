@@ -10,7 +10,7 @@ use kube::{Api, Client, api::ListParams};
 use self::report::{Seen, Unseen};
 use super::{
     Failure, access,
-    ahead::{AsOperator, Asked, Scene},
+    ahead::{AsOperator, Asked, Output, Scene},
     print,
     status::{self, Unanswered, look_at, within},
 };
@@ -56,12 +56,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     operator: AsOperator,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum Output {
-    Text,
-    Json,
 }
 
 pub(super) fn main(args: Args) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use self::{
 };
 use super::{
     Failure, access,
-    ahead::{AsOperator, Asked, Scene},
+    ahead::{AsOperator, Asked, Output, Scene},
     explain::is_name,
     print, status,
 };
@@ -49,12 +49,6 @@ pub(super) struct Args {
 
     #[command(flatten)]
     operator: AsOperator,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum Output {
-    Text,
-    Json,
 }
 
 pub(super) fn main(args: Args) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::process::Command;
@@ -166,13 +166,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if self.process.signal(Signal::QUIT).is_ok() {
-            let end = Instant::now() + STOP;
-            while self.process.is_running() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        let _ = self.process.kill();
+        self.process.end(Signal::QUIT, STOP);
         // Ended by itself, it has removed both the file and the segment. The run's leash does the same.
         if let Some(segment) = self.state(MEMORY).and_then(|line| line.split(' ').next_back().map(str::to_owned)) {
             let _ = std::process::Command::new("ipcrm")

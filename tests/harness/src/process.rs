@@ -11,7 +11,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
@@ -158,6 +158,18 @@ impl Process {
         })
         .await
         .map_err(|error| self.explain(error))
+    }
+
+    /// Asks the program to end by a signal, gives it so long, and then kills it, with everything it started. For
+    /// those who are dropped, and can't await.
+    pub fn end(&self, signal: Signal, patience: Duration) {
+        if self.signal(signal).is_ok() {
+            let end = Instant::now() + patience;
+            while self.is_running() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        let _ = self.kill();
     }
 
     /// Kills the program and everything it started, and waits for its end.

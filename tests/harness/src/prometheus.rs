@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
@@ -191,13 +191,7 @@ impl Prometheus {
 impl Drop for Prometheus {
     fn drop(&mut self) {
         // Else it may be killed in the midst of a write, and say so in nobody's log.
-        if self.process.signal(Signal::TERM).is_ok() {
-            let end = Instant::now() + STOP;
-            while self.process.is_running() && Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-        let _ = self.process.kill();
+        self.process.end(Signal::TERM, STOP);
     }
 }
 
